@@ -1,0 +1,102 @@
+"""What the pipeline refuses: services that do not fit each other, requests out of bounds, broken replies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.images import MAX_SIDE, MIN_SIDE
+from reasoncd.errors import CheckpointError, InvalidInputError, ReasonCDError
+from reasoncd.ports import DecodedMasks, Description
+from reasoncd.queries import validate_query
+
+THRESHOLD_RANGE = (0.001, 0.999)
+MAX_QUERIES = 32
+MAX_MAP_PIXELS = 8 * MAX_SIDE * MAX_SIDE
+"""Of all maps of one call together; half a gigabyte of probabilities."""
+
+
+def check_queries(queries: Sequence[str]) -> list[str]:
+    """The questions, each on one line.
+
+    Raises:
+        InvalidInputError: none or too many are given, or one is no usable text.
+    """
+    if not 1 <= len(queries) <= MAX_QUERIES:
+        raise InvalidInputError(f"{len(queries)} questions are given; ask 1 to {MAX_QUERIES} at a time")
+    return [validate_query(query) for query in queries]
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Refuse a threshold that would call everything or nothing changed.
+
+    Raises:
+        InvalidInputError: it lies out of `THRESHOLD_RANGE`.
+    """
+    low, high = THRESHOLD_RANGE
+    if threshold is not None and not low <= threshold <= high:
+        raise InvalidInputError(f"threshold is {threshold} but must lie in [{low}, {high}]")
+
+
+def check_images(images: NDArray[np.uint8], maps: int) -> None:
+    """Refuse arrays that are no pair of RGB images within bounds.
+
+    Raises:
+        InvalidInputError: dtype, shape or size is wrong, or `maps` maps of that size are too many.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[0] != 2 or images.shape[3] != 3:
+        raise InvalidInputError(
+            f"images have dtype {images.dtype} and shape {images.shape}; give uint8 of (2, H, W, 3)"
+        )
+    height, width = images.shape[1:3]
+    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
+        raise InvalidInputError(
+            f"images are {width} x {height} pixels; give {MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE}"
+        )
+    if maps * height * width > MAX_MAP_PIXELS:
+        raise InvalidInputError(
+            f"{maps} questions on {width} x {height} pixels are too many at once; "
+            f"ask {MAX_MAP_PIXELS // (height * width)} or fewer at a time"
+        )
+
+
+def check_fit(vision: Description, reasoner: Description, decoder: Description) -> None:
+    """Refuse services that were not trained for each other.
+
+    Raises:
+        CheckpointError: a role is filled by another component, prompt spaces or tile sizes differ, or
+            the decoder lacks a threshold.
+    """
+    roles = (("vision_encoder", vision), ("reasoner", reasoner), ("mask_decoder", decoder))
+    for role, description in roles:
+        if description.component != role:
+            raise CheckpointError(
+                f"{description.component} stands where {role} belongs; check the address of each service"
+            )
+    if reasoner.seg_space is None or reasoner.seg_space != decoder.seg_space:
+        raise CheckpointError(
+            f"reasoner {reasoner.fingerprint[:12]} has seg_space {reasoner.seg_space} but mask_decoder "
+            f"{decoder.fingerprint[:12]} has {decoder.seg_space}; use parts trained against each other"
+        )
+    if vision.image_size is None or vision.image_size != decoder.image_size:
+        raise CheckpointError(
+            f"vision_encoder {vision.fingerprint[:12]} has image_size {vision.image_size} but mask_decoder "
+            f"{decoder.fingerprint[:12]} has {decoder.image_size}; use parts trained against each other"
+        )
+    if decoder.presence_threshold is None or decoder.probability_threshold is None:
+        raise CheckpointError(
+            f"mask_decoder {decoder.fingerprint[:12]} states no thresholds; export its checkpoint anew"
+        )
+
+
+def check_decoded(decoded: DecodedMasks, count: int, side: int) -> None:
+    """Refuse a decoder's reply that could not be drawn.
+
+    Raises:
+        ReasonCDError: a shape is not what was asked for, or a value is not finite.
+    """
+    shapes = (decoded.logits.shape, decoded.presence.shape, decoded.quality.shape)
+    if shapes != ((count, side, side), (count,), (count,)):
+        raise ReasonCDError(f"mask_decoder answered with shapes {shapes} for {count} maps of {side} x {side}")
+    if not all(np.isfinite(a).all() for a in (decoded.logits, decoded.presence, decoded.quality)):
+        raise ReasonCDError("mask_decoder answered with values that are not finite")

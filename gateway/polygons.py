@@ -1,0 +1,143 @@
+"""A change map as polygons, in pixels or on the Earth.
+
+Coordinates: pixel polygons count columns to the right and rows downwards from the upper left corner of the
+image, so the first pixel is the square from (0, 0) to (1, 1). Regions are joined over edges, not over
+corners, so every polygon is valid, and together they cover exactly the changed pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.features import rasterize, shapes
+from rasterio.warp import transform as warp_points
+from shapely.geometry import MultiPolygon, Polygon, shape
+from shapely.geometry.base import BaseGeometry
+
+from gateway.images import Georeference
+
+MAX_POLYGONS = 10_000
+"""Most polygons drawn for one map, the largest ones; a map of noise has hundreds of thousands."""
+WGS84 = "EPSG:4326"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One connected changed region."""
+
+    polygon: Polygon
+    """In pixels."""
+    area_px: int
+    mean_probability: float
+    """Mean of the map's probability over the region. In [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Places:
+    """The regions of one map."""
+
+    drawn: tuple[Place, ...]
+    """Largest first, at most `MAX_POLYGONS`."""
+    count: int
+    """All regions, also those that are not drawn."""
+
+
+def find_places(change_map: NDArray[np.bool_], probability: NDArray[np.float32]) -> Places:
+    """Outline the connected regions of a map.
+
+    Args:
+        change_map: (H, W).
+        probability: (H, W), in [0, 1].
+    """
+    if not change_map.any():
+        return Places(drawn=(), count=0)
+    found = shapes(change_map.astype(np.uint8), mask=change_map, connectivity=4)
+    outlines = [geometry for geometry, _ in found]
+    labels = rasterize(
+        zip(outlines, range(1, len(outlines) + 1), strict=True), out_shape=change_map.shape, dtype="int32"
+    )
+    areas = np.bincount(labels.ravel(), minlength=len(outlines) + 1)
+    sums = np.bincount(labels.ravel(), weights=probability.ravel(), minlength=len(outlines) + 1)
+    order = np.argsort(-areas[1:], kind="stable")[:MAX_POLYGONS]
+    return Places(
+        drawn=tuple(
+            Place(
+                polygon=shape(outlines[index]),
+                area_px=int(areas[index + 1]),
+                mean_probability=float(sums[index + 1] / areas[index + 1]),
+            )
+            for index in order
+        ),
+        count=len(outlines),
+    )
+
+
+def feature_collection(places: Sequence[Place], georef: Georeference | None, query: str) -> dict[str, Any]:
+    """The places of one query as GeoJSON.
+
+    Where the coordinate reference system is known, coordinates are longitude and latitude (WGS 84, RFC 7946)
+    and every feature has its true area in square metres, measured in an equal-area projection about the
+    image. Else they are pixels and the member `coordinates` says so.
+
+    Returns:
+        What `json.dump` takes.
+    """
+    pixel = [place.polygon for place in places]
+    on_earth = _to_earth(pixel, georef) if pixel and georef and georef.crs else None
+    known = on_earth is not None or (not pixel and georef is not None and georef.crs is not None)
+    geometries, areas = on_earth if on_earth is not None else (pixel, [None] * len(pixel))
+    features = []
+    for number, (place, geometry, area) in enumerate(zip(places, geometries, areas, strict=True), start=1):
+        properties: dict[str, Any] = {"id": number, "area_px": place.area_px}
+        if area is not None:
+            properties["area_m2"] = round(area, 2)
+        properties["mean_probability"] = round(place.mean_probability, 4)
+        properties["query"] = query
+        features.append(
+            {"type": "Feature", "id": number, "geometry": _geometry(geometry), "properties": properties}
+        )
+    collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    if not known:
+        collection["coordinates"] = "pixels"
+    return collection
+
+
+def _geometry(polygon: BaseGeometry) -> dict[str, Any]:
+    assert isinstance(polygon, (Polygon, MultiPolygon))
+    return dict(shapely.geometry.mapping(polygon))
+
+
+def _to_earth(
+    polygons: Sequence[Polygon], georef: Georeference
+) -> tuple[list[Polygon], list[float | None]] | None:
+    """Polygons in degrees and their areas in square metres; None where the system has no way to WGS 84."""
+    assert georef.crs is not None
+    a, b, c, d, e, f = georef.transform
+    affine = np.array([[a, d], [b, e]])
+    source = np.asarray(polygons, dtype=object)
+    try:
+        degrees = shapely.transform(source, lambda xy: _warp(xy @ affine + (c, f), georef.crs, WGS84))
+    except RasterioError:
+        return None
+    bounds = shapely.total_bounds(degrees)
+    if not np.isfinite(bounds).all() or np.abs(shapely.get_coordinates(degrees)[:, 1]).max() > 90:
+        return None
+    middle = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    equal_area = f"+proj=laea +lon_0={middle[0]} +lat_0={middle[1]} +datum=WGS84 +units=m"
+    metres = shapely.transform(degrees, lambda xy: _warp(xy, WGS84, equal_area))
+    # Seven decimals are a centimetre, finer than any pixel here.
+    rounded = shapely.transform(degrees, lambda xy: np.round(xy, 7))
+    oriented = shapely.orient_polygons(rounded, exterior_cw=False)
+    return list(oriented), [float(area) for area in shapely.area(metres)]
+
+
+def _warp(xy: NDArray[np.float64], source: str | None, target: str) -> NDArray[np.float64]:
+    # GDAL's axes are kept in x, y order by rasterio: longitude comes first.
+    assert source is not None
+    xs, ys = warp_points(CRS.from_string(source), CRS.from_string(target), xy[:, 0], xy[:, 1])
+    return np.column_stack([xs, ys])

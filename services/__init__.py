@@ -1,0 +1,1 @@
+"""The three services: vision encoder, reasoner, mask decoder. None imports another."""

@@ -1,0 +1,162 @@
+"""SAM's prompt encoder and mask decoder, prompted by the `<SEG>` embedding.
+
+Upstream's decoder serves one image with many prompts; the subclass here takes one fused map *per prompt*, so
+that queries of several pairs run in one batch. Nothing else differs, and the state-dict keys are
+upstream's. A head on the mask token says whether the asked change is there at all.
+
+B pairs, Q prompts in all (of any pair), D prompt width, h and w the fused grid, S the input's side.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from services.mask_decoder.config import MaskDecoderConfig
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer norm over the channels of (B, C, h, w) by torch's fused kernel.
+
+    Same parameters and values as segment-anything's `LayerNorm2d`, which spells the arithmetic out
+    and costs a third of the decoder's time on a CPU.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        last = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, eps=1e-6)
+        return last.permute(0, 3, 1, 2)
+
+
+class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
+    """SAM's mask decoder where row q of the fused maps belongs to row q of the prompts."""
+
+    def __init__(self, **upstream: Any) -> None:
+        super().__init__(**upstream)
+        self.output_upscaling[1] = ChannelLayerNorm(self.transformer_dim // 4)
+
+    def predict_single_mask(
+        self, image_embeddings: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward(..., multimask_output=False)` computes, without repeating one image.
+
+        Args:
+            image_embeddings: (Q, D, h, w), one map per prompt.
+            image_pe: (1, D, h, w) positional encoding of the grid.
+            sparse: (Q, P, D) prompt tokens.
+            dense: (Q, D, h, w) embedded previous masks.
+
+        Returns:
+            Mask logits (Q, 4h, 4w), predicted IoU (Q,), and the mask token's final state (Q, D).
+        """
+        count = sparse.shape[0]
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight], dim=0)
+        tokens = torch.cat([output.expand(count, -1, -1), sparse], dim=1)
+        # One dtype throughout: under autocast a float32 addend would widen every map.
+        src = image_embeddings + dense.to(image_embeddings.dtype)
+        position = image_pe.to(src.dtype).expand(count, -1, -1, -1)
+        states, src = self.transformer(src, position, tokens.to(src.dtype))
+        iou_state, mask_state = states[:, 0], states[:, 1]
+        grid = src.transpose(1, 2).reshape(image_embeddings.shape)
+        upscaled = self.output_upscaling(grid)
+        weights = self.output_hypernetworks_mlps[0](mask_state)
+        masks = torch.einsum("qc,qchw->qhw", weights, upscaled)
+        return masks, self.iou_prediction_head(iou_state)[:, 0], mask_state
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompts:
+    """What prompts the decoder: the `<SEG>` embedding, and corrections beside it."""
+
+    seg: Tensor
+    """(Q, D) `<SEG>` embeddings."""
+    points: Tensor | None = None
+    """(Q, P, 2) x and y in input pixels."""
+    point_labels: Tensor | None = None
+    """(Q, P): 1 changed, 0 not changed, -1 padding."""
+    boxes: Tensor | None = None
+    """(Q, 4) x1, y1, x2, y2 in input pixels."""
+    previous_logits: Tensor | None = None
+    """(Q, 4h, 4w) logits of an earlier answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecoderOutput:
+    """Row q belongs to prompt q."""
+
+    mask_logits: Tensor
+    """(Q, 4h, 4w) logits of "changed"."""
+    quality: Tensor
+    """(Q,) predicted IoU, not yet clamped."""
+    presence_logits: Tensor
+    """(Q,) logits of "the asked change is there at all"."""
+
+
+class ChangeMaskDecoder(nn.Module):
+    """Fused maps and prompts -> change masks, their quality, and whether there is any change."""
+
+    def __init__(self, config: MaskDecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=dim,
+            image_embedding_size=(config.grid_size, config.grid_size),
+            input_image_size=(config.image_size, config.image_size),
+            mask_in_chans=config.mask_in_channels,
+        )
+        self.mask_decoder = PerPromptMaskDecoder(
+            num_multimask_outputs=config.num_multimask_outputs,
+            transformer=TwoWayTransformer(
+                depth=config.depth,
+                embedding_dim=dim,
+                mlp_dim=config.mlp_dim,
+                num_heads=config.num_heads,
+            ),
+            transformer_dim=dim,
+            iou_head_depth=config.iou_head_depth,
+            iou_head_hidden_dim=config.iou_head_hidden_dim,
+        )
+        self.presence_head = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
+
+    def forward(self, fused: Tensor, prompts: Prompts, pair_index: Tensor) -> DecoderOutput:
+        """Decode Q prompts over B fused maps.
+
+        Args:
+            fused: (B, D, h, w).
+            prompts: Q prompts.
+            pair_index: int64 (Q,), which fused map each prompt asks about.
+        """
+        points = None
+        if prompts.points is not None:
+            if prompts.point_labels is None:
+                raise ValueError("points need point_labels")
+            points = (prompts.points, prompts.point_labels)
+        masks = None
+        if prompts.previous_logits is not None:
+            masks = prompts.previous_logits[:, None]
+        sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=masks)
+        # Without corrections upstream returns one row of no prompts, whatever the batch.
+        count = prompts.seg.shape[0]
+        sparse = torch.cat([prompts.seg[:, None], sparse.expand(count, -1, -1)], dim=1)
+        logits, quality, state = self.mask_decoder.predict_single_mask(
+            fused[pair_index], self.prompt_encoder.get_dense_pe(), sparse, dense
+        )
+        return DecoderOutput(
+            mask_logits=logits, quality=quality, presence_logits=self.presence_head(state)[:, 0]
+        )
+
+    def to_input_size(self, logits: Tensor) -> Tensor:
+        """(Q, 4h, 4w) -> (Q, S, S), bilinear where the sizes differ."""
+        size = (self.config.image_size, self.config.image_size)
+        if logits.shape[-2:] == size:
+            return logits
+        return F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,1 @@
+"""The reasoner: what a query means, as answer text and one `<SEG>` embedding."""

@@ -1,0 +1,192 @@
+"""Putting a reasoner together: base model, control-token rows, adapter, projections.
+
+The one module that uses peft. It does not read or write files.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from reasoncd.errors import CheckpointError
+from services.reasoner.config import LlamaDims, ReasonerConfig
+from services.reasoner.model import ADAPTER, ReasonerModel
+from services.reasoner.tokens import ReasonerTokenizer
+
+
+def build_llm(dims: LlamaDims) -> LlamaForCausalLM:
+    """A LLaMA of these dimensions with random weights (float32, on the current default device)."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=dims.vocab_size,
+            hidden_size=dims.width,
+            intermediate_size=dims.mlp_width,
+            num_hidden_layers=dims.layers,
+            num_attention_heads=dims.heads,
+            num_key_value_heads=dims.kv_heads,
+            max_position_embeddings=dims.max_positions,
+            rms_norm_eps=dims.rms_norm_eps,
+            rope_parameters={"rope_type": "default", "rope_theta": dims.rope_theta},
+            tie_word_embeddings=dims.tied_head,
+            attn_implementation="sdpa",
+        )
+    )
+
+
+def build_reasoner(
+    config: ReasonerConfig,
+    tokenizer: ReasonerTokenizer,
+    *,
+    base_llm: LlamaForCausalLM | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    adapter: bool = True,
+) -> ReasonerModel:
+    """A reasoner ready to be trained.
+
+    Args:
+        config: the sizes.
+        tokenizer: of the base model, with the control tokens.
+        base_llm: pretrained weights, taken over and changed in place; None builds random ones.
+        seed: of every random initialisation.
+        dtype: of the frozen language model. Adapter, control rows and projections are float32.
+        adapter: False leaves peft out, for weights that are merged into the model afterwards.
+
+    Raises:
+        CheckpointError: `base_llm` does not have the configuration's dimensions, or the tokenizer is not
+            that of the base model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        llm = build_llm(config.llm) if base_llm is None else base_llm
+        _check_dims(llm, config.llm)
+        if tokenizer.control_ids[0] > config.llm.vocab_size:
+            raise CheckpointError(
+                f"the tokenizer has {tokenizer.control_ids[0]} entries before the control tokens but the language "
+                f"model {config.llm.vocab_size}; use the tokenizer of the base model"
+            )
+        add_control_rows(llm, tokenizer)
+        llm = llm.to(dtype).requires_grad_(False)
+        model = ReasonerModel(config, tokenizer, add_adapter(llm, config, tokenizer) if adapter else llm)
+        _match_embedding_scale(model)
+    return model
+
+
+def add_control_rows(llm: LlamaForCausalLM, tokenizer: ReasonerTokenizer) -> None:
+    """Give embedding and head one row for every token; the control rows start near the mean of the others.
+
+    A row far from all others would dominate or vanish in the softmax; the mean gives the new tokens an
+    average logit, and a little noise tells them apart.
+    """
+    first, size = tokenizer.control_ids[0], tokenizer.size
+    llm.resize_token_embeddings(max(size, llm.config.vocab_size), mean_resizing=False)
+    weights = [llm.get_input_embeddings().weight]
+    if not llm.config.tie_word_embeddings:
+        weights.append(llm.get_output_embeddings().weight)
+    with torch.no_grad():
+        for weight in weights:
+            known = weight[:first].float()
+            noise = torch.randn(size - first, weight.shape[1], device=weight.device)
+            weight[first:size] = (known.mean(dim=0) + 0.2 * known.std(dim=0) * noise).to(weight.dtype)
+
+
+def add_adapter(llm: LlamaForCausalLM, config: ReasonerConfig, tokenizer: ReasonerTokenizer) -> nn.Module:
+    """Wrap a language model by peft: LoRA (A Kaiming, B zero) and trainable control rows, float32.
+
+    A head of its own (LLaMA 2) has its own rows for the control tokens; without them `<SEG>` could never learn to be
+    chosen. A tied head (SmolLM2) follows the embedding.
+    """
+    # peft takes a second to import and serving does without it.
+    from peft import LoraConfig, get_peft_model
+
+    ids = list(tokenizer.control_ids)
+    layers = ["embed_tokens"] if llm.config.tie_word_embeddings else ["embed_tokens", "lm_head"]
+    lora = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=config.lora.dropout,
+        target_modules=list(config.lora.targets),
+        trainable_token_indices={layer: ids for layer in layers},
+        base_model_name_or_path=config.base_model,
+    )
+    wrapped: nn.Module = get_peft_model(llm, lora)
+    return wrapped
+
+
+def adapter_state(model: ReasonerModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors under peft's own keys, without the embedding matrix."""
+    from peft import get_peft_model_state_dict
+
+    return dict(get_peft_model_state_dict(model.llm, adapter_name=ADAPTER, save_embedding_layers=False))
+
+
+def merge(model: ReasonerModel, *, dtype: torch.dtype) -> ReasonerModel:
+    """Fold the adapter into the language model, in place, and drop peft's wrapper.
+
+    Args:
+        model: as trained.
+        dtype: of the language model afterwards; sums are taken in float32 and rounded once.
+
+    Returns:
+        The same model, frozen, in evaluation mode.
+    """
+    state = {k: v.detach() for k, v in adapter_state(model).items()}
+    model.llm = model.llm.unload()
+    merge_state(model, state, dtype=dtype)
+    return model
+
+
+def merge_state(model: ReasonerModel, state: Mapping[str, torch.Tensor], *, dtype: torch.dtype) -> None:
+    """Fold adapter tensors under peft's keys into a model without peft, one weight at a time.
+
+    The model is frozen and in evaluation mode afterwards.
+    """
+    llm = model.causal_lm
+    scale = model.config.lora.alpha / model.config.lora.rank
+    ids = torch.tensor(model.tokenizer.control_ids)
+    with torch.no_grad():
+        for name, parameter in llm.named_parameters():
+            layer = f"base_model.model.{name.removesuffix('.weight')}"
+            if f"{layer}.lora_A.weight" in state:
+                a, b = state[f"{layer}.lora_A.weight"].float(), state[f"{layer}.lora_B.weight"].float()
+                total = parameter.float() + scale * (b @ a).to(parameter.device)
+                parameter.data = total.to(dtype)
+            elif f"{layer}.token_adapter.trainable_tokens_delta" in state:
+                rows = state[f"{layer}.token_adapter.trainable_tokens_delta"]
+                parameter.data = parameter.data.to(dtype)
+                parameter.data[ids] = rows.to(parameter.device, dtype)
+            else:
+                parameter.data = parameter.data.to(dtype)
+    llm.requires_grad_(False)
+    model.eval()
+
+
+def _match_embedding_scale(model: ReasonerModel) -> None:
+    """Start projected patch tokens at the scale of word embeddings, so that they do not drown them."""
+    weight = model.llama.embed_tokens.weight
+    if weight.is_meta:
+        return
+    spread = weight[: model.tokenizer.control_ids[0]].float().std().item()
+    nn.init.normal_(model.clip_projection.weight, std=spread * model.config.clip_width**-0.5)
+    nn.init.zeros_(model.clip_projection.bias)
+
+
+def _check_dims(llm: LlamaForCausalLM, dims: LlamaDims) -> None:
+    found = llm.config
+    actual = LlamaDims(
+        vocab_size=found.vocab_size,
+        width=found.hidden_size,
+        mlp_width=found.intermediate_size,
+        layers=found.num_hidden_layers,
+        heads=found.num_attention_heads,
+        kv_heads=found.num_key_value_heads,
+        max_positions=found.max_position_embeddings,
+        rope_theta=float(found.rope_parameters["rope_theta"]),
+        # Files that were converted through float32 carry its rounding of 1e-5.
+        rms_norm_eps=float(f"{found.rms_norm_eps:.6g}"),
+        tied_head=bool(found.tie_word_embeddings),
+    )
+    if actual != dims:
+        raise CheckpointError(f"the base language model is {actual} but the configuration says {dims}; use the right base")

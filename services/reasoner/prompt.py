@@ -1,0 +1,72 @@
+"""The prompt: everything that is the same for one pair first, then the query, then the mode.
+
+    <s> task. Earlier image: <T1> Later image: <T2>     prefix, cached per pair
+    Query: <CRoI> query </CRoI> how to answer. Change map:     suffix, one per query
+
+The order is what makes the prefix serve every query and mode on a pair. It does not know how many
+embeddings an image placeholder stands for.
+"""
+
+from dataclasses import dataclass
+
+from reasoncd.ontology import REFUSAL, Target
+from reasoncd.ports import Mode
+from reasoncd.queries import validate_query
+from services.reasoner.tokens import CROI_CLOSE, CROI_OPEN, T1_TOKEN, T2_TOKEN, ReasonerTokenizer
+
+TASK = f"Find what changed between two images of one place. Earlier image:{T1_TOKEN}Later image:{T2_TOKEN}Query:"
+"""What stands before the query. No space touches a placeholder: it would be a token of its own."""
+
+MODE_WORDS = {
+    Mode.SHORT: "Answer briefly. Change map:",
+    Mode.EXPLAINED: "Give the reason, then answer. Change map:",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """One prompt as token ids; `prefix` still holds one placeholder id an image."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    query_tokens: int
+    """How many ids of the suffix are the user's."""
+    mode: Mode
+
+
+def build_prompt(tokenizer: ReasonerTokenizer, query: str, mode: Mode) -> Prompt:
+    """Build the prompt of one query.
+
+    Args:
+        tokenizer: gives the ids.
+        query: as typed; checked and brought into one line here.
+        mode: what the answer holds.
+
+    Raises:
+        InvalidInputError: the query cannot be used as given.
+    """
+    user = tokenizer.encode_user(validate_query(query))
+    open_id, close_id = tokenizer.encode_fixed(CROI_OPEN), tokenizer.encode_fixed(CROI_CLOSE)
+    return Prompt(
+        prefix=prefix_ids(tokenizer),
+        suffix=(*open_id, *user, *close_id, *tokenizer.encode_fixed(MODE_WORDS[mode])),
+        query_tokens=len(user),
+        mode=mode,
+    )
+
+
+def prefix_ids(tokenizer: ReasonerTokenizer) -> tuple[int, ...]:
+    """The ids before the query, the base tokenizer's begin token first."""
+    return (tokenizer.bos_id, *tokenizer.encode_fixed(TASK))
+
+
+def answer_text(target: Target | None, *, reason: str | None = None) -> str:
+    """The answer that is trained for a target: `[reason ]New buildings: <SEG>`, or the refusal.
+
+    Args:
+        target: what the query means, or None where it is no question about land cover.
+        reason: one or two sentences, for the explained mode. It stands before `<SEG>`, so that it
+            can shape the map.
+    """
+    short = REFUSAL if target is None else target.short_answer
+    return f"{reason.strip()} {short}" if reason else short

