@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -54,8 +55,9 @@ _UNDECODABLE = (
     struct.error,
     zlib.error,
     RasterioError,
+    CPLE_BaseError,
 )
-"""What Pillow and GDAL raise on damaged bytes."""
+"""What Pillow and GDAL raise on damaged bytes; rasterio has no public name for the last one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,22 +201,27 @@ def _decode_png(data: bytes, name: str) -> NDArray[np.uint8]:
 
 def _decode_with_pillow(data: bytes, name: str, form: str) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
+        # Pillow warns of odd metadata, which is none of the user's concern, and of bombs, which is ours.
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        opened = Image.open(io.BytesIO(data), formats=[form])
-    with opened:
-        _check_size(*opened.size, name)
-        if form == "PNG" and getattr(opened, "n_frames", 1) > 1:
-            raise InvalidInputError(f"{name} is an animation; give one still image per date")
-        if opened.mode in ("1", "L", "LA", "La"):
-            raise _refuse_gray(name)
-        if opened.mode not in ("RGB", "RGBA", "P"):
-            raise InvalidInputError(f"{name} has colour mode {opened.mode}; convert it to 8-bit RGB")
-        opened.load()
-        picture: Image.Image = ImageOps.exif_transpose(opened)
-        if picture.mode == "RGBA" or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-            _check_opaque(np.asarray(picture.getchannel("A")), name)
-        return np.array(picture.convert("RGB"), dtype=np.uint8)
+        with Image.open(io.BytesIO(data), formats=[form]) as opened:
+            return _pillow_pixels(opened, name)
+
+
+def _pillow_pixels(opened: Image.Image, name: str) -> NDArray[np.uint8]:
+    _check_size(*opened.size, name)
+    if opened.format == "PNG" and getattr(opened, "n_frames", 1) > 1:
+        raise InvalidInputError(f"{name} is an animation; give one still image per date")
+    if opened.mode in ("1", "L", "LA", "La"):
+        raise _refuse_gray(name)
+    if opened.mode not in ("RGB", "RGBA", "P"):
+        raise InvalidInputError(f"{name} has colour mode {opened.mode}; convert it to 8-bit RGB")
+    opened.load()
+    picture: Image.Image = ImageOps.exif_transpose(opened)
+    if picture.mode == "RGBA" or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        _check_opaque(np.asarray(picture.getchannel("A")), name)
+    return np.array(picture.convert("RGB"), dtype=np.uint8)
 
 
 def _check_opaque(alpha: NDArray[np.uint8], name: str) -> None:
@@ -275,7 +282,7 @@ def _tiff_pixels(source: DatasetReader, name: str) -> NDArray[np.uint8]:
 
 def _georeference(source: DatasetReader) -> Georeference | None:
     transform = source.transform
-    if transform.is_identity or not transform.determinant:
+    if transform.is_identity or not transform.determinant or not np.isfinite(tuple(transform)).all():
         return None
     a, b, c, d, e, f = (float(value) for value in tuple(transform)[:6])
     return Georeference(transform=(a, b, c, d, e, f), crs=source.crs.to_string() if source.crs else None)

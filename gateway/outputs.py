@@ -151,16 +151,16 @@ def _exchange(out: Path, staging: Path, replaced: Path) -> None:
                 _move(out / name, replaced / name, moved)
         for folder in sorted(path for path in staging.iterdir() if path.is_dir()):
             _move(folder, out / folder.name, moved)
-        os.replace(staging / INDEX, out / INDEX)
+        (staging / INDEX).replace(out / INDEX)
     except BaseException:
         # Interrupted too: whatever stops us, the earlier results come back.
         for origin, place in reversed(moved):
-            os.rename(place, origin)
+            place.rename(origin)
         raise
 
 
 def _move(origin: Path, place: Path, moved: list[tuple[Path, Path]]) -> None:
-    os.rename(origin, place)
+    origin.rename(place)
     moved.append((origin, place))
 
 

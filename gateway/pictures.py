@@ -14,7 +14,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 PANEL_MIN, PANEL_MAX = 512, 896
 """Longest side of one panel in pixels: smaller images are enlarged by a whole factor, larger ones reduced."""
 
-_PAPER, _INK, _FAINT, _ACCENT = (255, 255, 255), (24, 28, 34), (98, 106, 118), (255, 56, 24)
+_PAPER, _INK, _SOFT, _FAINT = (255, 255, 255), (24, 28, 34), (62, 70, 82), (104, 112, 124)
+_ACCENT = (255, 0, 150)
+"""Magenta: no roof, field or water has it."""
 _TINT = 0.30
 _MAX_LINES = 3
 
@@ -39,7 +41,11 @@ def overlay(
     size = _panel_size(width, height)
     panels = [_scaled(images[0], size), _scaled(images[1], size)]
     panels.append(_marked(panels[1], _scaled_map(change_map, size)))
-    captions = ["T1, earlier", "T2, later", "T2, change outlined" if change_map.any() else "T2, no change"]
+    captions = [
+        "T1, earlier",
+        "T2, later",
+        "T2, change outlined" if change_map.any() else "T2, nothing marked",
+    ]
     return _compose(panels, captions, query, answer)
 
 
@@ -66,10 +72,12 @@ def _scaled_map(change_map: NDArray[np.bool_], size: tuple[int, int]) -> Image.I
 
 
 def _marked(panel: Image.Image, mask: Image.Image) -> Image.Image:
-    """Tint the mask and outline it, with a dark rim that keeps the line visible on bright and red ground."""
+    """Tint the mask and outline it, with a dark rim that keeps the line visible on bright ground."""
+    thick = 3 if max(panel.size) <= 600 else 5
     tinted = Image.composite(Image.blend(panel, Image.new("RGB", panel.size, _ACCENT), _TINT), panel, mask)
-    line = ImageChops.subtract(mask.filter(ImageFilter.MaxFilter(3)), _shrunk(mask, 3))
-    rim = ImageChops.subtract(mask.filter(ImageFilter.MaxFilter(5)), mask.filter(ImageFilter.MaxFilter(3)))
+    grown = mask.filter(ImageFilter.MaxFilter(thick))
+    line = ImageChops.subtract(grown, _shrunk(mask, thick))
+    rim = ImageChops.subtract(mask.filter(ImageFilter.MaxFilter(thick + 2)), grown)
     tinted.paste(Image.blend(panel, Image.new("RGB", panel.size, (0, 0, 0)), 0.75), mask=rim)
     tinted.paste(_ACCENT, mask=line)
     return tinted
@@ -96,7 +104,7 @@ def _compose(panels: list[Image.Image], captions: list[str], query: str, answer:
     header = Image.new("RGB", (width, 2000), _PAPER)
     draw = ImageDraw.Draw(header)
     y = float(margin)
-    for text, font, colour in ((query, large, _INK), (answer, medium, _FAINT)):
+    for text, font, colour in ((query, large, _INK), (answer, medium, _SOFT)):
         for line in _wrapped(text, font, text_width):
             draw.text((margin, y), line, font=font, fill=colour)
             y += 1.35 * _line_height(font)

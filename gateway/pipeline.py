@@ -161,26 +161,29 @@ class Pipeline:
         tell: Callable[[Event], None],
     ) -> _Decoding:
         """Decode the questions with a `<SEG>` on every tile, all of them in one call a tile."""
-        tiling = Tiling(height=images.shape[1], width=images.shape[2], side=self._side)
+        height, width = images.shape[1:3]
         rows = [done.seg_embedding.numpy() for done in answers if done.seg_embedding]
+        if not rows:
+            nothing = np.zeros((0, 0))
+            empty = np.zeros((0, height, width), dtype=np.float32)
+            return _Decoding(logits=empty, windows=(), presence=nothing, quality=nothing)
+        embeddings = Tensor.from_numpy(np.stack(rows))
+        probabilities = np.array([done.seg_probability for done in answers if done.seg_embedding])
+        tiling = Tiling(height=height, width=width, side=self._side)
+        total = len(tiling.windows)
         blend = Blend(tiling, len(rows))
-        windows = tiling.windows if rows else ()
-        presence = np.zeros((len(windows), len(rows)))
+        presence = np.zeros((total, len(rows)))
         quality = np.zeros_like(presence)
-        if rows:
-            embeddings = Tensor.from_numpy(np.stack(rows))
-            probabilities = np.array([done.seg_probability for done in answers if done.seg_embedding])
-        for number, window in enumerate(windows):
-            tell(Event(stage="decode", done=number, total=len(windows)))
+        for number, window in enumerate(tiling.windows):
+            tell(Event(stage="decode", done=number, total=total))
             decoded = self._decoder.decode(self._fused(images, key, tiling, window), embeddings)
             check_decoded(decoded, len(rows), self._side)
             presence[number] = probabilities * decoded.presence
             quality[number] = decoded.quality
             absent = presence[number] < self._presence_threshold
             blend.add(window, np.where(absent[:, None, None], ABSENT_LOGIT, decoded.logits))
-        if windows:
-            tell(Event(stage="decode", done=len(windows), total=len(windows)))
-        return _Decoding(logits=blend.logits, windows=windows, presence=presence, quality=quality)
+        tell(Event(stage="decode", done=total, total=total))
+        return _Decoding(logits=blend.logits, windows=tiling.windows, presence=presence, quality=quality)
 
     def _fused(self, images: NDArray[np.uint8], key: str, tiling: Tiling, window: Window) -> Tensor:
         return self._cache.get_or_make(

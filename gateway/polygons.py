@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
-from rasterio.features import rasterize, shapes
+from rasterio.features import shapes
 from rasterio.warp import transform as warp_points
 from shapely.geometry import MultiPolygon, Polygon, shape
 from shapely.geometry.base import BaseGeometry
@@ -56,25 +57,68 @@ def find_places(change_map: NDArray[np.bool_], probability: NDArray[np.float32])
     """
     if not change_map.any():
         return Places(drawn=(), count=0)
-    found = shapes(change_map.astype(np.uint8), mask=change_map, connectivity=4)
-    outlines = [geometry for geometry, _ in found]
-    labels = rasterize(
-        zip(outlines, range(1, len(outlines) + 1), strict=True), out_shape=change_map.shape, dtype="int32"
-    )
-    areas = np.bincount(labels.ravel(), minlength=len(outlines) + 1)
-    sums = np.bincount(labels.ravel(), weights=probability.ravel(), minlength=len(outlines) + 1)
-    order = np.argsort(-areas[1:], kind="stable")[:MAX_POLYGONS]
+    regions = label_regions(change_map)
+    areas = np.bincount(regions.ravel())
+    sums = np.bincount(regions.ravel(), weights=probability.ravel())
+    areas[0] = 0
+    drawn = np.argsort(-areas, kind="stable")[: min(MAX_POLYGONS, len(areas) - 1)]
+    # Outlining is what costs time and memory in a noisy map, so it sees the chosen regions only.
+    if len(drawn) < len(areas) - 1:
+        regions = np.where(np.isin(regions, drawn), regions, 0)
+    outlined = shapes(regions, mask=regions > 0, connectivity=4)
+    outlines = {int(region): geometry for geometry, region in outlined}
     return Places(
         drawn=tuple(
             Place(
-                polygon=shape(outlines[index]),
-                area_px=int(areas[index + 1]),
-                mean_probability=float(sums[index + 1] / areas[index + 1]),
+                polygon=shape(outlines[int(region)]),
+                area_px=int(areas[region]),
+                mean_probability=float(sums[region] / areas[region]),
             )
-            for index in order
+            for region in drawn
         ),
-        count=len(outlines),
+        count=len(areas) - 1,
     )
+
+
+def label_regions(change_map: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the regions that hang together over edges.
+
+    Args:
+        change_map: (H, W).
+
+    Returns:
+        (H, W): 0 where nothing changed, else the region's number from 1 on, in reading order.
+    """
+    height, width = change_map.shape
+    # One unchanged column at each end keeps runs from reaching into the next row of the flat array.
+    stride = width + 2
+    flat = np.pad(change_map, ((0, 0), (1, 1))).ravel()
+    edges = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
+    starts, ends = edges[::2], edges[1::2]
+    # Runs of the next row that touch a run form a range, since runs are in order.
+    first = np.searchsorted(ends, starts + stride, side="right")
+    last = np.searchsorted(starts, ends + stride, side="left")
+    touching = last - first
+    upper = np.repeat(np.arange(len(starts)), touching)
+    lower = np.arange(len(upper)) - np.repeat(np.cumsum(touching) - touching - first, touching)
+    _, numbers = np.unique(_roots(len(starts), upper, lower), return_inverse=True)
+    labels = np.zeros(flat.shape, dtype=np.int32)
+    labels[flat] = np.repeat(numbers + 1, ends - starts)
+    return np.ascontiguousarray(labels.reshape(height, stride)[:, 1:-1])
+
+
+def _roots(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The smallest member of each node's connected component, given the pairs that touch."""
+    root = np.arange(count)
+    while True:
+        a, b = root[upper], root[lower]
+        apart = a != b
+        if not apart.any():
+            return root
+        upper, lower, a, b = upper[apart], lower[apart], a[apart], b[apart]
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(root, above := root[root]):
+            root = above
 
 
 def feature_collection(places: Sequence[Place], georef: Georeference | None, query: str) -> dict[str, Any]:
@@ -122,7 +166,7 @@ def _to_earth(
     source = np.asarray(polygons, dtype=object)
     try:
         degrees = shapely.transform(source, lambda xy: _warp(xy @ affine + (c, f), georef.crs, WGS84))
-    except RasterioError:
+    except (RasterioError, CPLE_BaseError):
         return None
     bounds = shapely.total_bounds(degrees)
     if not np.isfinite(bounds).all() or np.abs(shapely.get_coordinates(degrees)[:, 1]).max() > 90:

@@ -63,7 +63,6 @@ ALLOWED_SUFFIXES: tuple[str, ...] = (".safetensors", ".json", ".txt", ".md", ".m
 _SHOWN_KEYS = 5
 
 
-
 class Checkpoint:
     """A checkpoint folder whose files were checked when it was opened."""
 
@@ -205,10 +204,11 @@ def write_checkpoint(
         OutputError: the place cannot be written or the disk is full.
     """
     _check_replaceable(path)
-    sections = {component: dict(configs[component]) for component in COMPONENTS}
-    config = ConfigFile(preset=preset, format_version=FORMAT_VERSION, thresholds=thresholds, **sections)
-    # Through JSON once, so that fingerprints are taken of what a reader will see.
-    config = from_dict(ConfigFile, to_dict(config), where=CONFIG_FILE)
+    # Built through JSON, so that fingerprints are taken of what a reader will see.
+    sections: dict[str, Any] = {str(component): values for component, values in configs.items()}
+    header = {"preset": preset, "format_version": FORMAT_VERSION}
+    content = header | sections | {"thresholds": to_dict(thresholds)}
+    config = from_dict(ConfigFile, content, where=CONFIG_FILE)
     with whole_folder(path) as new:
         for component in COMPONENTS:
             (new / component).mkdir()
@@ -218,13 +218,14 @@ def write_checkpoint(
         _check_kinds(new, names)
         _check_content(new, names)
         files = record_files(new, leave_out={MANIFEST_FILE})
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            files=files,
-            fingerprints={c: fingerprint(c, config, files, base_models) for c in COMPONENTS},
-            seg_space=dict(seg_space),
-            base_models=dict(base_models),
-        )
+        values = {
+            "format_version": FORMAT_VERSION,
+            "files": {name: to_dict(record) for name, record in files.items()},
+            "fingerprints": {c: fingerprint(c, config, files, base_models) for c in COMPONENTS},
+            "seg_space": dict(seg_space),
+            "base_models": {component: to_dict(ref) for component, ref in base_models.items()},
+        }
+        manifest = from_dict(Manifest, values, where=MANIFEST_FILE)
         write_json(new / MANIFEST_FILE, to_dict(manifest))
         Checkpoint.open(new, verify=False)
     return Checkpoint(path, config, manifest)

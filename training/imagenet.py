@@ -4,8 +4,6 @@ They come as a pickle in another project's names. It is read here alone, with
 `weights_only=True`, in training alone; what training writes is safetensors.
 """
 
-import pickle
-import re
 import shutil
 from pathlib import Path
 
@@ -13,13 +11,13 @@ import torch
 
 from reasoncd.base_models import Progress, cached_base_model, downloaded, install_base, known_base_model
 from reasoncd.errors import CorruptDataError, NotFoundError
+from reasoncd.folders import sha256_of
 
 NAME = "efficientnet-lite0-imagenet"
 TIMM_MODEL = "tf_efficientnet_lite0"
 """The weights follow TensorFlow's padding and batch-norm epsilon, so they belong to this variant.
 
 `efficientnet_lite0` has the same keys and shapes, loads without a complaint, and computes something else."""
-TENSOR_COUNT = 296
 MEAN = STD = (0.5, 0.5, 0.5)
 """Normalisation of inputs in [0, 1], per channel."""
 
@@ -70,31 +68,24 @@ def load_efficientnet_lite0(path: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         NotFoundError: there is no such file.
-        CorruptDataError: the file is no pickle of tensors, or not EfficientNet-Lite0's.
+        CorruptDataError: its bytes are not those of the known weights.
     """
-    try:
-        source: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path} is not there; run `fetch_weights` first") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CorruptDataError(f"{path} holds no plain tensors; fetch it again") from error
-    if len(source) != TENSOR_COUNT:
-        raise CorruptDataError(f"{path} holds {len(source)} tensors instead of {TENSOR_COUNT}; fetch it again")
+    if not path.is_file():
+        raise NotFoundError(f"{path} is not there; call `fetch_weights` first")
+    # The hash comes first, so that no other pickle is ever looked into.
+    if sha256_of(path) != known_base_model(NAME).ref.sha256:
+        raise CorruptDataError(f"{path} does not hold the known ImageNet weights; fetch them again")
+    source: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {_timm_name(name): tensor for name, tensor in source.items()}
 
 
 def _timm_name(name: str) -> str:
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
-    outer = re.fullmatch(r"(\w+)\.(\w+)", name)
-    if block:
-        index, layer, field = int(block[1]), block[2], block[3]
-        names = _SEPARABLE if index == 0 else _INVERTED
-        if index < sum(_STAGE_DEPTHS) and layer in names:
-            stage = 0
-            while index >= _STAGE_DEPTHS[stage]:
-                index -= _STAGE_DEPTHS[stage]
-                stage += 1
-            return f"blocks.{stage}.{index}.{names[layer]}.{field}"
-    elif outer and outer[1] in _OUTER:
-        return f"{_OUTER[outer[1]]}.{outer[2]}"
-    raise CorruptDataError(f"ImageNet weights: key {name!r} is not EfficientNet-Lite0's; fetch them again")
+    *block, layer, field = name.split(".")
+    if not block:
+        return f"{_OUTER[layer]}.{field}"
+    stage, index = 0, int(block[1])
+    names = _SEPARABLE if index == 0 else _INVERTED
+    while index >= _STAGE_DEPTHS[stage]:
+        index -= _STAGE_DEPTHS[stage]
+        stage += 1
+    return f"blocks.{stage}.{index}.{names[layer]}.{field}"

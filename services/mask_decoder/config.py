@@ -25,6 +25,10 @@ class MaskDecoderConfig:
     def __post_init__(self) -> None:
         if self.embed_dim % 8:
             raise ValueError("mask_decoder.embed_dim must be a multiple of 8")
+        if self.embed_dim // 2 % self.num_heads or self.embed_dim % self.num_heads:
+            raise ValueError("half of mask_decoder.embed_dim must be a multiple of mask_decoder.num_heads")
+        if self.image_size % self.grid_size:
+            raise ValueError("mask_decoder.image_size must be a multiple of mask_decoder.grid_size")
 
     @property
     def mask_size(self) -> int:

@@ -8,6 +8,7 @@ tokens, or of what the model is asked.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -104,30 +105,32 @@ def load_base_llm(path: Path, *, dtype: torch.dtype, device: torch.device | str 
             raise NotFoundError(f"{path} holds no base model: `{name}` is missing; run `reasoncd fetch-base`")
     try:
         with _without_progress_bars():
-            model, info = LlamaForCausalLM.from_pretrained(
+            loaded: Any = LlamaForCausalLM.from_pretrained(
                 path, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first_line = str(error).partition("\n")[0]
         raise CheckpointError(f"the base model in {path} cannot be loaded: {first_line}") from error
+    model: LlamaForCausalLM
+    model, info = loaded
     # Without this check missing weights would silently stay random.
     if odd := sorted({*info["missing_keys"], *info["unexpected_keys"]}):
         raise CheckpointError(
             f"the base model in {path} does not fit its configuration: {len(odd)} weights are missing or "
             f"unknown, such as {odd[0]}; run `reasoncd fetch-base`"
         )
-    loaded: LlamaForCausalLM = model.eval()
-    loaded.to(device)  # type: ignore[arg-type]
-    return loaded
+    model.to(device)  # type: ignore[arg-type]
+    model.train(False)
+    return model
 
 
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
     """Keep transformers from drawing bars on a stream that belongs to the caller."""
     were_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if were_enabled:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -15,6 +15,11 @@ from services.reasoner.model import ADAPTER, ReasonerModel
 from services.reasoner.tokens import ReasonerTokenizer
 
 
+PEFT_PREFIX = "base_model.model."
+TOKEN_ROWS = "token_adapter.trainable_tokens_delta"
+"""How peft's keys begin, and how those of the control rows end."""
+
+
 def build_llm(dims: LlamaDims) -> LlamaForCausalLM:
     """A LLaMA of these dimensions with random weights (float32, on the current default device)."""
     return LlamaForCausalLM(
@@ -101,18 +106,35 @@ def add_adapter(llm: LlamaForCausalLM, config: ReasonerConfig, tokenizer: Reason
     from peft import LoraConfig, get_peft_model
 
     ids = list(tokenizer.control_ids)
-    layers = ["embed_tokens"] if llm.config.tie_word_embeddings else ["embed_tokens", "lm_head"]
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,  # type: ignore[arg-type]
         lora_dropout=config.lora.dropout,
         target_modules=list(config.lora.targets),
-        trainable_token_indices={layer: ids for layer in layers},
-        base_model_name_or_path=config.base_model,
+        trainable_token_indices={layer: ids for layer in token_layers(config)},
     )
     wrapped: nn.Module = get_peft_model(llm, lora)
     return wrapped
+
+
+def token_layers(config: ReasonerConfig) -> tuple[str, ...]:
+    """The layers that have control rows of their own."""
+    return ("embed_tokens",) if config.llm.tied_head else ("embed_tokens", "lm_head")
+
+
+def adapter_shapes(model: ReasonerModel) -> dict[str, tuple[int, ...]]:
+    """What `adapter_state` holds, from a model without peft: each key and its shape."""
+    config = model.config
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in model.causal_lm.named_modules():
+        last, key = name.rpartition(".")[2], f"{PEFT_PREFIX}{name}"
+        if last in config.lora.targets:
+            shapes[f"{key}.lora_A.weight"] = (config.lora.rank, module.in_features)
+            shapes[f"{key}.lora_B.weight"] = (module.out_features, config.lora.rank)
+        elif last in token_layers(config):
+            shapes[f"{key}.{TOKEN_ROWS}"] = (len(model.tokenizer.control_ids), config.llm.width)
+    return shapes
 
 
 def adapter_state(model: ReasonerModel) -> dict[str, torch.Tensor]:
@@ -148,19 +170,17 @@ def merge_state(model: ReasonerModel, state: Mapping[str, torch.Tensor], *, dtyp
     ids = torch.tensor(model.tokenizer.control_ids)
     with torch.no_grad():
         for name, parameter in llm.named_parameters():
-            layer = f"base_model.model.{name.removesuffix('.weight')}"
+            layer = f"{PEFT_PREFIX}{name.removesuffix('.weight')}"
             if f"{layer}.lora_A.weight" in state:
                 a, b = state[f"{layer}.lora_A.weight"].float(), state[f"{layer}.lora_B.weight"].float()
                 total = parameter.float() + scale * (b @ a).to(parameter.device)
                 parameter.data = total.to(dtype)
-            elif f"{layer}.token_adapter.trainable_tokens_delta" in state:
-                rows = state[f"{layer}.token_adapter.trainable_tokens_delta"]
+            elif f"{layer}.{TOKEN_ROWS}" in state:
                 parameter.data = parameter.data.to(dtype)
-                parameter.data[ids] = rows.to(parameter.device, dtype)
+                parameter.data[ids] = state[f"{layer}.{TOKEN_ROWS}"].to(parameter.device, dtype)
             else:
                 parameter.data = parameter.data.to(dtype)
-    llm.requires_grad_(False)
-    model.eval()
+    model.requires_grad_(False).eval()
 
 
 def _match_embedding_scale(model: ReasonerModel) -> None:

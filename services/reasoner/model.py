@@ -234,7 +234,7 @@ class ReasonerModel(nn.Module):
         targets = [self.tokenizer.encode_answer(answer) for answer in answers]
         # End-of-text is predicted, never fed.
         tails = [(*p.suffix, *t[:-1]) for p, t in zip(prompts, targets, strict=True)]
-        if pair_index is None or self.llama.is_gradient_checkpointing:
+        if pair_index is None or self.llama.is_activation_checkpointing:
             images = self.project_images(clip_tokens)
             pairs = pair_index or range(len(prompts))
             rows = [

@@ -7,7 +7,7 @@ never the first piece of an encoded string. It does not know prompts or models.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,10 @@ class ReasonerTokenizer:
         """The visible text of generated ids: reserved tokens are left out."""
         return str(self._backend.decode([i for i in ids if i not in self.reserved_ids], skip_special_tokens=False))
 
+    def visible(self, ids: Iterable[int]) -> str:
+        """The answer as people read it: no control tokens, no lead-in of `<SEG>` ("New buildings: ")."""
+        return trim_answer(self.decode(ids))
+
     def _id(self, token: str) -> int:
         found = self._backend.token_to_id(token)
         if found is None:
@@ -132,7 +136,7 @@ class ReasonerTokenizer:
 
 
 class TextStream:
-    """Turns ids into text piece by piece; the pieces joined are `visible_answer` of all ids.
+    """Turns ids into text piece by piece; the pieces joined are `visible` of all ids.
 
     Holds back what may still change or vanish: unfinished UTF-8 and the run of spaces and colons
     that leads in `<SEG>`.
@@ -149,11 +153,11 @@ class TextStream:
         text = self._tokenizer.decode(self._ids)
         if text.endswith("\ufffd"):
             return ""
-        return self._advance(_visible(text))
+        return self._advance(trim_answer(text))
 
     def finish(self) -> str:
         """The rest, where the answer stopped in the middle of a character."""
-        return self._advance(visible_answer(self._tokenizer, self._ids))
+        return self._advance(self._tokenizer.visible(self._ids))
 
     def _advance(self, text: str) -> str:
         piece = text[len(self._sent) :]
@@ -161,12 +165,8 @@ class TextStream:
         return piece
 
 
-def visible_answer(tokenizer: ReasonerTokenizer, ids: Sequence[int]) -> str:
-    """The answer as people read it: no control tokens, no lead-in of `<SEG>` ("New buildings: ")."""
-    return _visible(tokenizer.decode(ids))
-
-
-def _visible(text: str) -> str:
+def trim_answer(text: str) -> str:
+    """Decoded text without white space at its ends and without the colon that leads in `<SEG>`."""
     return text.lstrip().rstrip(" \t\r\n:")
 
 

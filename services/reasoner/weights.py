@@ -24,7 +24,14 @@ from transformers import LlamaForCausalLM
 from reasoncd.checkpoint import checked_state_dict_keys
 from reasoncd.config import read_json, write_json
 from reasoncd.errors import CheckpointError, NotFoundError
-from services.reasoner.build import adapter_state, build_llm, build_reasoner, merge_state
+from services.reasoner.build import (
+    adapter_shapes,
+    adapter_state,
+    build_llm,
+    build_reasoner,
+    merge_state,
+    token_layers,
+)
 from services.reasoner.config import ReasonerConfig
 from services.reasoner.model import ADAPTER, ReasonerModel
 from services.reasoner.tokens import ReasonerTokenizer
@@ -86,24 +93,23 @@ def load_reasoner(
     if base_llm is None:
         base_llm = build_llm(config.llm)
         state = _read(folder / BASE_FILE)
-        expected = {k: v for k, v in base_llm.state_dict().items() if k not in _tied_keys(config)}
-        _check(expected, state, folder / BASE_FILE)
+        shapes = {k: tuple(v.shape) for k, v in base_llm.state_dict().items() if k not in _tied_keys(config)}
+        _check(shapes, state, folder / BASE_FILE)
         base_llm.load_state_dict(state, strict=False)
-    model = build_reasoner(config, tokenizer, base_llm=base_llm, dtype=dtype)
-    _check_adapter_config(read_json(folder / ADAPTER_CONFIG_FILE), _adapter_config(model), folder / ADAPTER_CONFIG_FILE)
+    model = build_reasoner(config, tokenizer, base_llm=base_llm, dtype=dtype, adapter=trainable)
+    _check_adapter_config(read_json(folder / ADAPTER_CONFIG_FILE), model, folder / ADAPTER_CONFIG_FILE)
     adapter = _read(folder / ADAPTER_FILE)
-    _check(adapter_state(model), adapter, folder / ADAPTER_FILE)
+    expected = {k: tuple(v.shape) for k, v in adapter_state(model).items()} if trainable else adapter_shapes(model)
+    _check(expected, adapter, folder / ADAPTER_FILE)
     stored = _read(folder / PROJECTIONS_FILE)
-    _check(projections(model), stored, folder / PROJECTIONS_FILE)
+    _check({k: tuple(v.shape) for k, v in projections(model).items()}, stored, folder / PROJECTIONS_FILE)
     model.load_state_dict(stored, strict=False)
     if trainable:
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(model.llm, adapter, adapter_name=ADAPTER)
-        return model
-    model.llm = model.llm.unload()
-    merge_state(model, adapter, dtype=dtype)
-    model.requires_grad_(False)
+    else:
+        merge_state(model, adapter, dtype=dtype)
     return model
 
 
@@ -136,22 +142,35 @@ def _adapter_config(model: ReasonerModel) -> dict[str, Any]:
     return dict(sorted(plain.items()))
 
 
-def _check_adapter_config(found: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
-    # Only what changes the result: newer versions of peft may add fields.
-    for key in ("peft_type", "r", "lora_alpha", "target_modules", "trainable_token_indices", "use_dora", "use_rslora", "bias"):
-        if found.get(key) != expected[key]:
+def _check_adapter_config(found: Mapping[str, Any], model: ReasonerModel, path: Path) -> None:
+    """Only what changes the result: newer versions of peft may add fields."""
+    lora, ids = model.config.lora, list(model.tokenizer.control_ids)
+    expected: dict[str, object] = {
+        "peft_type": "LORA",
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "target_modules": sorted(lora.targets),
+        "trainable_token_indices": {layer: ids for layer in token_layers(model.config)},
+        "bias": "none",
+        "use_dora": False,
+        "use_rslora": False,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+    }
+    for key, value in expected.items():
+        if found.get(key) != value:
             raise CheckpointError(
-                f"{path}: {key} is {found.get(key)!r} but the configuration asks for {expected[key]!r}; "
+                f"{path}: {key} is {found.get(key)!r} but the configuration asks for {value!r}; "
                 "use the configuration that it was trained with"
             )
 
 
-def _check(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path) -> None:
+def _check(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, torch.Tensor], path: Path) -> None:
     checked_state_dict_keys(expected, found, where=str(path))
-    for key, tensor in expected.items():
-        if found[key].shape != tensor.shape:
+    for key, shape in expected.items():
+        if tuple(found[key].shape) != shape:
             raise CheckpointError(
-                f"{path}: {key} has shape {tuple(found[key].shape)} instead of {tuple(tensor.shape)}; "
+                f"{path}: {key} has shape {tuple(found[key].shape)} instead of {shape}; "
                 "use a checkpoint of this configuration"
             )
 

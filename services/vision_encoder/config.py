@@ -30,6 +30,8 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if self.image_size % self.patch_size:
             raise ValueError("clip.image_size must be a multiple of clip.patch_size")
+        if self.width % self.head_width:
+            raise ValueError("clip.width must be a multiple of clip.head_width")
         if self.layers < 2:
             raise ValueError("clip.layers must be at least 2: the penultimate layer is read")
 
@@ -51,6 +53,12 @@ class SamEncoderConfig:
     window_size: int
     global_attention: tuple[int, ...]
     """Indices of the blocks that attend to the whole image instead of windows."""
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise ValueError("sam.embed_dim must be a multiple of sam.num_heads")
+        if not all(0 <= block < self.depth for block in self.global_attention):
+            raise ValueError(f"sam.global_attention must name blocks from 0 to {self.depth - 1}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +105,8 @@ class VisionEncoderConfig:
     def __post_init__(self) -> None:
         if self.image_size % self.sam.patch_size or self.image_size % 32:
             raise ValueError("image_size must be a multiple of 32 and of sam.patch_size")
-        if self.sam.patch_size % self.grid_stride:
-            raise ValueError("sam.patch_size must be a multiple of grid_stride")
+        if self.sam.patch_size % self.grid_stride or self.image_size % self.grid_stride:
+            raise ValueError("image_size and sam.patch_size must be multiples of grid_stride")
 
     @property
     def grid_size(self) -> int:
@@ -108,6 +116,11 @@ class VisionEncoderConfig:
 
 SamSize = Literal["vit_b", "vit_l", "vit_h"]
 
+_SAM_SHAPES: tuple[tuple[SamSize, int, int, int, tuple[int, ...]], ...] = (
+    ("vit_b", 768, 12, 12, (2, 5, 8, 11)),
+    ("vit_l", 1024, 24, 16, (5, 11, 17, 23)),
+    ("vit_h", 1280, 32, 16, (7, 15, 23, 31)),
+)
 _SAM: dict[SamSize, SamEncoderConfig] = {
     name: SamEncoderConfig(
         patch_size=16,
@@ -118,11 +131,7 @@ _SAM: dict[SamSize, SamEncoderConfig] = {
         window_size=14,
         global_attention=blocks,
     )
-    for name, width, depth, heads, blocks in (
-        ("vit_b", 768, 12, 12, (2, 5, 8, 11)),
-        ("vit_l", 1024, 24, 16, (5, 11, 17, 23)),
-        ("vit_h", 1280, 32, 16, (7, 15, 23, 31)),
-    )
+    for name, width, depth, heads, blocks in _SAM_SHAPES
 }
 
 
@@ -132,9 +141,7 @@ def paper(sam: SamSize = "vit_h") -> VisionEncoderConfig:
         image_size=1024,
         grid_stride=16,
         out_channels=256,
-        clip=ClipConfig(
-            image_size=224, patch_size=14, width=1024, layers=24, embed_dim=768, quick_gelu=True
-        ),
+        clip=ClipConfig(image_size=224, patch_size=14, width=1024, layers=24, embed_dim=768, quick_gelu=True),
         sam=_SAM[sam],
         fpn=FpnConfig(backbone="resnet34", width=256),
         fusion=FusionConfig(hidden=512),
@@ -170,17 +177,15 @@ def mini() -> VisionEncoderConfig:
         image_size=256,
         grid_stride=4,
         out_channels=96,
-        clip=ClipConfig(
-            image_size=128, patch_size=32, width=128, layers=5, head_width=32, embed_dim=128
-        ),
+        clip=ClipConfig(image_size=128, patch_size=32, width=128, layers=5, head_width=32, embed_dim=128),
         sam=SamEncoderConfig(
-            patch_size=8,
-            embed_dim=96,
+            patch_size=16,
+            embed_dim=128,
             depth=4,
             num_heads=4,
             out_channels=48,
             window_size=8,
-            global_attention=(3,),
+            global_attention=(1, 3),
         ),
         fpn=FpnConfig(
             backbone="tf_efficientnet_lite0",

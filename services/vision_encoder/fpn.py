@@ -1,7 +1,7 @@
 """A pretrained convolutional backbone with a feature pyramid: detail that SAM's patches lose."""
 
 from collections import OrderedDict
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -23,9 +23,11 @@ class BackboneFpn(nn.Module):
 
     def __init__(self, config: FpnConfig) -> None:
         super().__init__()
+        self.config = config
         self.backbone = timm.create_model(config.backbone, features_only=True, pretrained=False)
-        reductions: list[int] = self.backbone.feature_info.reduction()
-        channels: list[int] = self.backbone.feature_info.channels()
+        stages: Any = self.backbone.feature_info
+        reductions: list[int] = stages.reduction()
+        channels: list[int] = stages.channels()
         if reductions != [2, 4, 8, 16, 32]:
             raise ValueError(f"backbone {config.backbone} has strides {reductions}, not 2 to 32")
         self.detail_channels = channels[0] if config.detail else 0

@@ -43,7 +43,7 @@ class ChangeFeatureEncoder(nn.Module):
         levels = self.fpn(flat) if self.fpn is not None else []
         size = (self.config.grid_size, self.config.grid_size)
         fused = self.fusion.fuse_date(self.sam(flat), levels, size)
-        return fused.unflatten(0, (batch, dates))
+        return fused.view(batch, dates, *fused.shape[1:])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, T, 3, S, S) in 0-255 -> fused map (B, C, h, w)."""

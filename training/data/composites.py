@@ -1,21 +1,24 @@
 """Pairs with known land cover at both dates, composed of single-date labelled images.
 
-Both dates start as one crop in two lights. Regions of other crops are then pasted into either date at random,
-which gives gain and loss the same seams, and into both dates or over ground of the same class, which gives seams
-without change. Labels follow the pasted pixels. Every pair is a function of the generator's state alone.
+Both dates start as one crop in two lights. Regions of other crops are then pasted into
+either date at random, which gives gain and loss the same seams, and into both dates or over ground of the
+same class, which gives seams without change. Labels follow the pasted pixels. Every pair is a function of
+the generator's state alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reasoncd.errors import InvalidInputError
-from training.data.augment import PhotometricConfig, cut, photometric, random_shift, random_view
+from training.data.augment import cut, photometric, random_shift, random_view
+from training.data.composite_config import CompositeConfig
 from training.data.labels import LabelledPair, LandCover
+from training.data.pasting import Canvas, Patch, overlap
+from training.data.pasting import lay as lay_patch
 from training.data.real_tiles import LabelledImage
-from training.data.regions import Mask, blob, bounds, feather, grow, label_region, polygon
+from training.data.regions import blob, bounds, grow, label_region, polygon
 from training.data.tile_index import TileIndex
 
 U8 = NDArray[np.uint8]
@@ -40,77 +43,6 @@ _MARGIN = 6
 """Donor pixels around a region, for feathering outwards."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompositeConfig:
-    """How composites are drawn."""
-
-    scale: tuple[float, float] = (0.6, 1.6)
-    """Output pixels per source pixel, lowest and highest."""
-    footprint_scale: tuple[float, float] = (0.35, 1.1)
-    """The same for footprint tiles, which have a finer ground resolution."""
-    max_tilt: float = 0.35
-    """Largest angle in radians beside the multiples of 90 degrees."""
-    misregistration: float = 2.0
-    """Largest offset between the dates, in pixels."""
-    unchanged: float = 0.2
-    """Share of the pairs without any change of land cover."""
-    footprint_base: float = 0.1
-    """Share of the pairs on a footprint tile, where such tiles are given."""
-    paste_counts: tuple[float, ...] = (0.25, 0.3, 0.25, 0.1, 0.1)
-    """Chances of 1, 2, ... pasted regions in a pair with change."""
-    label_shaped: float = 0.6
-    """Share of the pasted regions that are shaped by labels."""
-    removal: float = 0.35
-    """Share of the label-shaped regions that cover an object of the base with other ground."""
-    bystander: float = 0.3
-    """Chance of one more paste that changes no label in a pair with change."""
-    plausible: float = 0.7
-    """Share of the pastes that keep to ground which the class replaces in life."""
-    largest: float = 0.15
-    """Largest region, as a share of the pair's area."""
-    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
-    """The light of each date."""
-
-    def __post_init__(self) -> None:
-        for name in ("unchanged", "footprint_base", "label_shaped", "removal", "bystander", "plausible"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidInputError(f"composite {name} is {getattr(self, name)}; give a share from 0 to 1")
-        for name in ("scale", "footprint_scale"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise InvalidInputError(f"composite {name} is {low} to {high}; give two rising numbers above 0")
-        if not 0 < self.largest <= 1:
-            raise InvalidInputError(f"composite largest is {self.largest}; give a share above 0, up to 1")
-        if not self.paste_counts or min(self.paste_counts) < 0 or abs(sum(self.paste_counts) - 1) > 1e-6:
-            raise InvalidInputError("composite paste_counts must be chances that sum to 1")
-        if not 0 <= self.misregistration <= 8:
-            raise InvalidInputError(f"composite misregistration is {self.misregistration}; give 0 to 8 pixels")
-
-
-@dataclass(slots=True)
-class _Canvas:
-    """Both dates while they are composed; the arrays are painted over."""
-
-    images: tuple[U8, U8]
-    lands: tuple[U8, U8]
-    footprint: bool
-
-    @property
-    def hw(self) -> tuple[int, int]:
-        return self.lands[0].shape[0], self.lands[0].shape[1]
-
-
-@dataclass(frozen=True, slots=True)
-class _Patch:
-    """A donor's pixels (h, w, 3), land (h, w) and region (h, w), to be laid at (top, left), which may be negative."""
-
-    image: U8
-    land: U8
-    region: Mask
-    top: int
-    left: int
-
-
 class CompositeSource:
     """An endless source of composite pairs.
 
@@ -125,13 +57,16 @@ class CompositeSource:
 
     def __init__(self, tiles: Sequence[LabelledImage], config: CompositeConfig | None = None) -> None:
         self.config = config or CompositeConfig()
-        footprint = [bool((tile.land == LandCover.NOT_BUILDING).any()) for tile in tiles]
-        self._ground = TileIndex([t for t, f in zip(tiles, footprint, strict=True) if not f], MAIN_COVERS)
-        self._footprints = TileIndex(
-            [t for t, f in zip(tiles, footprint, strict=True) if f], (LandCover.BUILDING, LandCover.NOT_BUILDING)
-        )
+        footprint: list[LabelledImage] = []
+        ground: list[LabelledImage] = []
+        for tile in tiles:
+            (footprint if (tile.land == LandCover.NOT_BUILDING).any() else ground).append(tile)
+        self._ground = TileIndex(ground, MAIN_COVERS)
+        self._footprints = TileIndex(footprint, (LandCover.BUILDING, LandCover.NOT_BUILDING))
         if len(self._ground.covers) < 2:
-            raise InvalidInputError("the tiles show fewer than two main classes; give tiles with full land cover")
+            raise InvalidInputError(
+                "the tiles show fewer than two main classes; give tiles of full land cover"
+            )
 
     def sample(self, rng: np.random.Generator, *, size: int = 256) -> LabelledPair:
         """Draw one pair.
@@ -162,7 +97,7 @@ class CompositeSource:
             origin="composite",
         )
 
-    def _base(self, rng: np.random.Generator, size: int) -> _Canvas:
+    def _base(self, rng: np.random.Generator, size: int) -> Canvas:
         """One crop at both dates, one of them slightly off its place; labels keep the place."""
         config = self.config
         footprint = bool(self._footprints.covers) and rng.random() < config.footprint_base
@@ -172,7 +107,7 @@ class CompositeSource:
         near = (near[0] + rng.uniform(-0.3, 0.3) * size, near[1] + rng.uniform(-0.3, 0.3) * size)
         view = random_view(
             rng,
-            source_hw=tile.land.shape[:2],
+            source_hw=(tile.land.shape[0], tile.land.shape[1]),
             out_hw=(size, size),
             scale=config.footprint_scale if footprint else config.scale,
             max_tilt=config.max_tilt,
@@ -182,7 +117,7 @@ class CompositeSource:
         shift, still = random_shift(rng, config.misregistration), (0.0, 0.0)
         shifts = (shift, still) if rng.random() < 0.5 else (still, shift)
         land = cut(tile.land, view, (size, size))
-        return _Canvas(
+        return Canvas(
             images=(
                 cut(tile.image, view, (size, size), shift=shifts[0]).copy(),
                 cut(tile.image, view, (size, size), shift=shifts[1]).copy(),
@@ -191,7 +126,7 @@ class CompositeSource:
             footprint=footprint,
         )
 
-    def _paste_changes(self, canvas: _Canvas, rng: np.random.Generator) -> None:
+    def _paste_changes(self, canvas: Canvas, rng: np.random.Generator) -> None:
         """Paste regions for distinct (class, direction) events, drawn alike."""
         covers = (LandCover.BUILDING,) if canvas.footprint else self._ground.covers
         events = [(cover, gain) for cover in covers for gain in (True, False)]
@@ -202,13 +137,20 @@ class CompositeSource:
                 removal = rng.random() < self.config.removal * self.config.label_shaped
                 # A class is gained by laying it into the later date or by covering it in the earlier one.
                 date = int(gain != removal)
-                patch = self._covering(canvas, rng, cover, date) if removal else self._adding(canvas, rng, cover, date)
+                draw = self._covering if removal else self._adding
+                patch = draw(canvas, rng, cover, date)
                 if patch is not None:
-                    _lay(canvas, patch, rng, dates=(date,))
+                    self._lay(canvas, patch, rng, dates=(date,))
                     break
 
     def _donor(
-        self, rng: np.random.Generator, canvas: _Canvas, cover: LandCover, hw: tuple[int, int], *, core: bool = False
+        self,
+        rng: np.random.Generator,
+        canvas: Canvas,
+        cover: LandCover,
+        hw: tuple[int, int],
+        *,
+        core: bool = False,
     ) -> tuple[U8, U8] | None:
         """A crop of a tile with `cover` in its middle; (image, land), or None if no tile has such a place."""
         building = cover == LandCover.BUILDING and self._footprints.has(cover)
@@ -220,7 +162,7 @@ class CompositeSource:
         scale = self.config.footprint_scale if footprint else self.config.scale
         view = random_view(
             rng,
-            source_hw=tile.land.shape[:2],
+            source_hw=(tile.land.shape[0], tile.land.shape[1]),
             out_hw=hw,
             scale=scale,
             max_tilt=self.config.max_tilt,
@@ -228,7 +170,7 @@ class CompositeSource:
         )
         return cut(tile.image, view, hw), cut(tile.land, view, hw)
 
-    def _adding(self, canvas: _Canvas, rng: np.random.Generator, cover: LandCover, date: int) -> _Patch | None:
+    def _adding(self, canvas: Canvas, rng: np.random.Generator, cover: LandCover, date: int) -> Patch | None:
         """A region of a donor that shows `cover`, at a place where the date shows something else."""
         height, width = canvas.hw
         donor = self._donor(rng, canvas, cover, (height, width))
@@ -254,26 +196,31 @@ class CompositeSource:
         if not canvas.footprint:
             region = region & (land != LandCover.NOT_BUILDING)
         box = bounds(region)
-        patch = _Patch(image=image, land=land, region=region, top=0, left=0)
+        patch = Patch(image=image, land=land, region=region, top=0, left=0)
         for attempt in range(4):
             if attempt or rng.random() < 0.6:
                 top = int(rng.integers(-(box[2] - box[0]) // 4, height - (box[2] - box[0]) * 3 // 4)) - box[0]
                 left = int(rng.integers(-(box[3] - box[1]) // 4, width - (box[3] - box[1]) * 3 // 4)) - box[1]
-                patch = _Patch(image=image, land=land, region=region, top=top, left=left)
-            rows, columns, inner = _overlap(patch, canvas.hw)
-            new = region[inner] & members[inner] & ~np.isin(canvas.lands[date][rows, columns], (cover, *seldom))
+                patch = Patch(image=image, land=land, region=region, top=top, left=left)
+            rows, columns, inner = overlap(patch, canvas.hw)
+            under = canvas.lands[date][rows, columns]
+            new = region[inner] & members[inner] & ~np.isin(under, (cover, *seldom))
             if np.count_nonzero(new) >= max(40, 0.5 * np.count_nonzero(region & members)):
                 return patch
         return None
 
-    def _covering(self, canvas: _Canvas, rng: np.random.Generator, cover: LandCover, date: int) -> _Patch | None:
+    def _covering(
+        self, canvas: Canvas, rng: np.random.Generator, cover: LandCover, date: int
+    ) -> Patch | None:
         """Ground of another class over a region of the date that shows `cover`."""
-        others = [LandCover.NOT_BUILDING] if canvas.footprint else [c for c in self._ground.covers if c != cover]
+        others = [c for c in self._ground.covers if c != cover]
+        if canvas.footprint:
+            others = [LandCover.NOT_BUILDING]
         return self._over_object(canvas, rng, cover, others[int(rng.integers(len(others)))], date)
 
     def _over_object(
-        self, canvas: _Canvas, rng: np.random.Generator, cover: LandCover, ground: LandCover, date: int
-    ) -> _Patch | None:
+        self, canvas: Canvas, rng: np.random.Generator, cover: LandCover, ground: LandCover, date: int
+    ) -> Patch | None:
         """A donor's `ground` cut to the shape of a region of the date that shows `cover`."""
         height, width = canvas.hw
         most = 4 if cover == LandCover.BUILDING else 1
@@ -295,10 +242,10 @@ class CompositeSource:
             image, land = donor
             covered = window & (land == ground)
             if np.count_nonzero(covered) >= max(60, 0.7 * np.count_nonzero(window)):
-                return _Patch(image=image, land=land, region=covered, top=top, left=left)
+                return Patch(image=image, land=land, region=covered, top=top, left=left)
         return None
 
-    def _paste_without_change(self, canvas: _Canvas, rng: np.random.Generator) -> None:
+    def _paste_without_change(self, canvas: Canvas, rng: np.random.Generator) -> None:
         """One region of the same class into one date, or one region of any class into both."""
         covers = (LandCover.BUILDING,) if canvas.footprint else self._ground.covers
         cover = covers[int(rng.integers(len(covers)))]
@@ -309,49 +256,22 @@ class CompositeSource:
             cover, date = present[int(rng.integers(len(present)))], int(rng.integers(2))
             patch = self._over_object(canvas, rng, cover, cover, date)
             if patch is not None:
-                _lay(canvas, patch, rng, dates=(date,), keep_land=True)
+                self._lay(canvas, patch, rng, dates=(date,), keep_land=True)
             return
         patch = self._adding(canvas, rng, cover, int(rng.integers(2)))
         if patch is not None:
-            _lay(canvas, patch, rng, dates=(0, 1))
+            self._lay(canvas, patch, rng, dates=(0, 1))
 
-
-def _overlap(patch: _Patch, hw: tuple[int, int]) -> tuple[slice, slice, tuple[slice, slice]]:
-    """Rows and columns of the canvas under a patch, and the same window within the patch."""
-    height, width = patch.land.shape
-    top, left = max(0, patch.top), max(0, patch.left)
-    bottom, right = max(top, min(hw[0], patch.top + height)), max(left, min(hw[1], patch.left + width))
-    inner = (slice(top - patch.top, bottom - patch.top), slice(left - patch.left, right - patch.left))
-    return slice(top, bottom), slice(left, right), inner
-
-
-def _lay(
-    canvas: _Canvas, patch: _Patch, rng: np.random.Generator, *, dates: tuple[int, ...], keep_land: bool = False
-) -> None:
-    """Blend a patch into dates; labels follow where the patch is the stronger half."""
-    opacity = feather(patch.region, rng.uniform(0, 4) if rng.random() < 0.85 else 0.0)
-    rows, columns, inner = _overlap(patch, canvas.hw)
-    opacity, image, land = opacity[inner], patch.image[inner].astype(np.float32), patch.land[inner]
-    match, strength = rng.random() < 0.6, rng.uniform(0.3, 0.8)
-    if match:
-        image = _matched(image, canvas.images[dates[0]], strength)
-    stronger = opacity > 0.5
-    for date in dates:
-        under = canvas.images[date][rows, columns]
-        blend = under + opacity[..., None] * (image - under)
-        canvas.images[date][rows, columns] = np.clip(np.rint(blend), 0, 255).astype(np.uint8)
-        if not keep_land:
-            canvas.lands[date][rows, columns][stronger] = land[stronger]
-
-
-def _matched(image: NDArray[np.float32], reference: U8, strength: float) -> NDArray[np.float32]:
-    """The donor moved towards the colour cast and contrast of the reference, not to its brightness throughout."""
-    sample = reference[::4, ::4].reshape(-1, 3).astype(np.float32)
-    own = image[::4, ::4].reshape(-1, 3)
-    if own.shape[0] < 16:
-        return image
-    gain = np.clip((sample.std(axis=0) + 4) / (own.std(axis=0) + 4), 0.75, 1.33)
-    center = own.mean(axis=0)
-    offset = np.clip(sample.mean(axis=0) - center, -25, 25)
-    moved = (image - center) * (1 + strength * (gain - 1)) + center + strength * offset
-    return np.asarray(moved, dtype=np.float32)
+    def _lay(
+        self,
+        canvas: Canvas,
+        patch: Patch,
+        rng: np.random.Generator,
+        *,
+        dates: tuple[int, ...],
+        keep_land: bool = False,
+    ) -> None:
+        """Lay a patch with an edge and a colour match drawn at random."""
+        width = rng.uniform(0, self.config.feather) if rng.random() < 0.85 else 0.0
+        match = rng.uniform(0.3, 0.8) if rng.random() < self.config.color_match else 0.0
+        lay_patch(canvas, patch, dates=dates, width=width, match=match, keep_land=keep_land)

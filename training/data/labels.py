@@ -161,9 +161,7 @@ def target_truth(target: Target, code_t1: int, code_t2: int) -> int:
 
 
 _TRUTH: dict[Target, NDArray[np.uint8]] = {
-    target: np.array(
-        [target_truth(target, a, b) for a in LandCover for b in LandCover], dtype=np.uint8
-    )
+    target: np.array([target_truth(target, a, b) for a in LandCover for b in LandCover], dtype=np.uint8)
     for target in TARGETS
 }
 """Per target, truth by `code_t1 * 10 + code_t2`: the logic is run once, pixels only look it up."""

@@ -88,7 +88,7 @@ def dubai_tiles(split: Split, root: Path | None = None) -> tuple[LabelledImage, 
 
 
 def footprint_tiles(root: Path | None = None) -> tuple[LabelledImage, ...]:
-    """Single dates with building footprints, all for training: fotbcd `ins_train_*` and xBD, both dates of each.
+    """Single dates with building footprints, for training: fotbcd `ins_train_*` and xBD, both dates of each.
 
     Raises:
         NotFoundError: if a set or one of its files is absent.
@@ -104,7 +104,7 @@ def footprint_tiles(root: Path | None = None) -> tuple[LabelledImage, ...]:
 
 
 def fotbcd_pairs(split: Split, root: Path | None = None) -> tuple[tuple[str, LabelledPair], ...]:
-    """The whole aerial pairs of `fotbcd_512` with their names; `train` and `validation` only, `test` is empty.
+    """The whole aerial pairs of `fotbcd_512` with their names; there are none in `test`.
 
     `ins_*` pairs have land cover (building or not) at both dates, `bin_*` pairs only `building_change`.
 
@@ -135,7 +135,8 @@ def _dubai_tiles(split: Split, root: Path) -> tuple[LabelledImage, ...]:
         for path in _listed(folder / "images", f"{group}_*.jpg"):
             image = _read_image(path)
             land = _read_labels(folder / "labels" / f"{path.stem}.png", image, _DUBAI_CODES)
-            tiles.append(LabelledImage(image=image, land=land, name=f"{folder.name}/{path.stem}", group=group))
+            name = f"{folder.name}/{path.stem}"
+            tiles.append(LabelledImage(image=image, land=land, name=name, group=group))
     return tuple(tiles)
 
 
@@ -157,7 +158,12 @@ def _fotbcd_pairs(split: Split, root: Path) -> tuple[tuple[str, LabelledPair], .
             land_t1 = land_t2 = np.zeros(image_t1.shape[:2], dtype=np.uint8)
             change = _read_change(folder / "label" / path.name, image_t1)
         pair = LabelledPair(
-            image_t1=image_t1, image_t2=image_t2, land_t1=land_t1, land_t2=land_t2, origin="fotbcd", building_change=change
+            image_t1=image_t1,
+            image_t2=image_t2,
+            land_t1=land_t1,
+            land_t2=land_t2,
+            origin="fotbcd",
+            building_change=change,
         )
         pairs.append((f"{folder.name}/{path.stem}", pair))
     return tuple(pairs)
@@ -180,7 +186,7 @@ def _xbd_pairs(root: Path) -> tuple[tuple[str, LabelledPair], ...]:
 def _set_folder(root: Path, name: str) -> Path:
     folder = root / name
     if not folder.is_dir():
-        raise NotFoundError(f"{folder} is not there; add the set {name} or point {DATA_VARIABLE} to where it is")
+        raise NotFoundError(f"{folder} is not there; add this set or point {DATA_VARIABLE} to where it is")
     return folder
 
 
@@ -217,8 +223,8 @@ def _matching_image(path: Path, other: U8) -> U8:
 def _check_size(path: Path, array: U8, image: U8) -> None:
     if array.shape[:2] != image.shape[:2]:
         raise CorruptDataError(
-            f"{path} is {array.shape[1]} x {array.shape[0]} pixels, its image {image.shape[1]} x {image.shape[0]}; "
-            "fetch both files again"
+            f"{path} is {array.shape[1]} x {array.shape[0]} pixels, its image "
+            f"{image.shape[1]} x {image.shape[0]}; fetch both files again"
         )
 
 

@@ -39,7 +39,9 @@ def blob(rng: np.random.Generator, hw: tuple[int, int], center: tuple[float, flo
     return _draw(points, hw)
 
 
-def polygon(rng: np.random.Generator, hw: tuple[int, int], center: tuple[float, float], radius: float) -> Mask:
+def polygon(
+    rng: np.random.Generator, hw: tuple[int, int], center: tuple[float, float], radius: float
+) -> Mask:
     """A turned rectangle or a polygon of 3 to 8 straight sides; arguments as in `blob`."""
     turn = rng.uniform(0, np.pi)
     if rng.random() < 0.5:
@@ -47,7 +49,8 @@ def polygon(rng: np.random.Generator, hw: tuple[int, int], center: tuple[float, 
         corners = np.array([(1, flatness), (-1, flatness), (-1, -flatness), (1, -flatness)]) * radius
     else:
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9))))
-        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.6, 1.2, (len(angles), 1)) * radius
+        reach = rng.uniform(0.6, 1.2, (len(angles), 1)) * radius
+        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach
     cos, sin = np.cos(turn), np.sin(turn)
     points = corners @ np.array([[cos, sin], [-sin, cos]]) + np.array([center[1], center[0]])
     return _draw(points, hw)
@@ -96,7 +99,8 @@ def label_region(
         pick = int(rng.integers(rows.size))
         piece = blob if rng.random() < 0.6 else polygon
         radius = np.sqrt(largest / np.pi) * rng.uniform(0.6, 1.2)
-        region &= piece(rng, (region.shape[0], region.shape[1]), (float(rows[pick]), float(columns[pick])), radius)
+        center = (float(rows[pick]), float(columns[pick]))
+        region &= piece(rng, (region.shape[0], region.shape[1]), center, radius)
     return region if region.sum() >= smallest else None
 
 
@@ -119,4 +123,4 @@ def feather(mask: Mask, width: float) -> NDArray[np.float32]:
     if width <= 0:
         return mask.astype(np.float32)
     soft = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(width / 2))
-    return np.asarray(soft, dtype=np.float32) / 255
+    return np.asarray(np.asarray(soft, dtype=np.float32) / np.float32(255), dtype=np.float32)

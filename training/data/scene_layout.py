@@ -6,42 +6,15 @@ later date, a road is built or closed, a shore is filled in, single things come 
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from random import Random
 
 import numpy as np
 
-from training.data.scene_blocks import FILLS
 from training.data.scene_model import BOTH, BRIDGE, GROUND, PATCH, WATER, Churn, Dates, Frame, Rect, Scene
+from training.data.scene_nature import thicket, tree_line
 from training.data.scene_palette import Palette
-from training.data.scene_parts import road, tree_line
-
-_USES: Mapping[str, Mapping[str, float]] = {
-    "urban": {"slabs": 6, "houses": 3, "halls": 1.5, "park": 1.5, "parking": 1.2, "sports": 0.7, "site": 0.8, "bare": 0.6},
-    "suburban": {"houses": 8, "park": 1.5, "slabs": 1, "sports": 1, "meadow": 1.2, "wood": 0.8, "bare": 0.8, "basin": 0.5, "parking": 0.3},
-    "industrial": {"halls": 6, "parking": 1.5, "bare": 1.5, "site": 1, "slabs": 0.7, "meadow": 1, "basin": 0.3},
-    "rural": {"crop": 5, "ploughed": 2.5, "meadow": 3, "wood": 2.5, "orchard": 1.2, "houses": 1, "basin": 0.6, "halls": 0.4},
-    "desert": {"sand": 6, "bare": 3, "houses": 1.8, "site": 1.2, "halls": 0.8, "slabs": 0.8, "orchard": 0.5, "basin": 0.4, "park": 0.5, "crop": 0.4},
-    "coastal": {"houses": 3, "slabs": 2, "sand": 1.5, "bare": 1.5, "park": 1.5, "wood": 1, "meadow": 1, "halls": 0.7, "parking": 0.6},
-}
-"""Per layout, how often a block has each use."""
-
-_SWAPS: Sequence[tuple[str, str, float]] = (
-    ("meadow", "houses", 1.5), ("crop", "houses", 1.2), ("bare", "houses", 0.8), ("bare", "slabs", 1.0),
-    ("crop", "halls", 0.8), ("site", "slabs", 0.8), ("wood", "slabs", 0.5), ("sand", "houses", 0.5),
-    ("parking", "slabs", 0.6), ("basin", "slabs", 0.3), ("wood", "houses", 0.6), ("basin", "houses", 0.3),
-    ("houses", "bare", 1.4), ("slabs", "bare", 1.0), ("halls", "site", 0.9), ("houses", "park", 0.6),
-    ("halls", "meadow", 0.6), ("slabs", "parking", 0.5), ("houses", "wood", 0.3), ("halls", "basin", 0.3),
-    ("wood", "bare", 0.9), ("wood", "crop", 0.8), ("orchard", "meadow", 0.5), ("meadow", "wood", 1.0),
-    ("bare", "wood", 0.7), ("ploughed", "orchard", 0.5), ("sand", "park", 0.5), ("crop", "ploughed", 1.0),
-    ("ploughed", "crop", 1.0), ("meadow", "bare", 0.9), ("bare", "meadow", 0.9), ("meadow", "site", 0.7),
-    ("bare", "parking", 0.9), ("meadow", "parking", 0.8), ("parking", "meadow", 0.7), ("parking", "bare", 0.7),
-    ("basin", "parking", 0.4), ("meadow", "basin", 1.0), ("bare", "basin", 1.0), ("crop", "basin", 0.7),
-    ("basin", "meadow", 1.0), ("basin", "bare", 1.0), ("basin", "crop", 0.6), ("parking", "basin", 0.4),
-    ("meadow", "sports", 1.1), ("bare", "sports", 1.1), ("sports", "bare", 1.1), ("sports", "meadow", 0.8),
-    ("sports", "slabs", 0.6), ("sports", "parking", 0.5), ("parking", "sports", 0.5), ("wood", "sports", 0.4),
-)
-"""Uses that give way to each other, with their weights: every class is gained and lost often."""
+from training.data.scene_roads import road
+from training.data.scene_uses import FILLS, SWAPS, USES
 
 
 def frame_of(rng: Random, layout: str, side: int) -> Frame:
@@ -68,38 +41,48 @@ def plan(rng: Random, *, side: int, changed: bool) -> tuple[Scene, Palette]:
     """Lay out one place at both dates.
 
     Args:
+        rng: source of the whole layout.
         side: canvas side in pixels.
         changed: whether anything of the land cover may differ between the dates.
     """
-    layout = rng.choices(tuple(_USES), (4, 5, 2.5, 4.5, 2.5, 2.5))[0]
+    layout = rng.choices(tuple(USES), (4, 5, 2.5, 4.5, 2.5, 2.5))[0]
     frame = frame_of(rng, layout, side)
-    arid = {"desert": 1.0, "coastal": 0.5, "urban": 0.4, "industrial": 0.4}.get(layout, 0.15) * rng.random() ** 0.5
+    arid = {"desert": 1.0, "coastal": 0.5, "urban": 0.4, "industrial": 0.4}.get(
+        layout, 0.15
+    ) * rng.random() ** 0.5
     palette = Palette(rng, arid=arid)
     scene = Scene(frame=frame, rng=rng, leaf=palette.leaf_colour)
+    # Some pairs have nothing but small changes: a house, a few trees, a road.
+    small = rng.random() < 0.2
     if changed:
         scene.churn = Churn(
-            building=rng.choice((0.0, 0.06, 0.2)),
-            tree=rng.choice((0.0, 0.05, 0.2)),
-            road=rng.choice((0.0, 0.15, 0.35)),
+            building=0.25 if small else rng.choice((0.0, 0.06, 0.2)),
+            tree=0.15 if small else rng.choice((0.0, 0.05, 0.2)),
+            road=0.25 if small else rng.choice((0.0, 0.1, 0.3)),
             water=0.25,
             court=0.3,
         )
     half = 0.72 * side * frame.gsd
     whole = Rect(u0=-half, v0=-half, u1=half, v1=half)
-    base = {"desert": palette.sand, "rural": palette.grass, "suburban": palette.grass}.get(layout, palette.soil)
+    base = {"desert": palette.sand, "rural": palette.grass, "suburban": palette.grass}.get(
+        layout, palette.soil
+    )
     scene.area(whole.shrink(-half), base(), GROUND)
 
     shore = _sea(scene, palette, half, changed) if layout == "coastal" else math.inf
     blocks = _split(scene, palette, whole, layout)
     visible = [b for b in blocks if b.v1 < shore and _on_canvas(frame, b)]
     swaps: dict[int, tuple[str, str]] = {}
-    if changed and visible:
+    if changed and visible and not small:
         area = side * side / (256 * 256)
-        count = min(len(visible), max(1, round(rng.choice((1, 1, 2, 2, 3)) * area)))
-        for i in rng.sample(range(len(visible)), count):
-            pair = rng.choices(_SWAPS, [w for *_, w in _SWAPS])[0]
+        # A block whose middle is in view changes enough of the image to be worth asking about.
+        inside = [i for i, b in enumerate(visible) if all(0 < c < side for c in frame.point(*b.centre))]
+        pool = inside or list(range(len(visible)))
+        count = min(len(pool), max(1, round(rng.choice((1, 1, 1, 2, 2, 3)) * area)))
+        for i in rng.sample(pool, count):
+            pair = rng.choices(SWAPS, [w for *_, w in SWAPS])[0]
             swaps[i] = (pair[0], pair[1])
-    uses = _USES[layout]
+    uses = USES[layout]
     for i, block in enumerate(visible):
         inner = block.shrink(0.4)
         if i in swaps:
@@ -108,6 +91,10 @@ def plan(rng: Random, *, side: int, changed: bool) -> tuple[Scene, Palette]:
             FILLS[after](scene, palette, inner, (False, True))
         else:
             FILLS[rng.choices(tuple(uses), tuple(uses.values()))[0]](scene, palette, inner, BOTH)
+    for _ in range(rng.choice((0, 0, 1, 2)) if layout in ("rural", "suburban", "desert") else 0):
+        centre = (rng.uniform(-0.8, 0.8) * half, rng.uniform(-0.8, 0.8) * half)
+        extent = (rng.uniform(0.15, 0.6) * half, rng.uniform(0.1, 0.4) * half)
+        thicket(scene, centre, extent, scene.flip(2 * scene.churn.tree), radius=rng.uniform(1.8, 4.2))
     return scene, palette
 
 
@@ -122,11 +109,12 @@ def _on_canvas(frame: Frame, block: Rect) -> bool:
 def _split(scene: Scene, palette: Palette, whole: Rect, layout: str) -> list[Rect]:
     """Divide the land by roads (or field edges, or a river) into blocks."""
     rng, gsd = scene.rng, scene.frame.gsd
-    least = max(rng.uniform(60, 130) * gsd, rng.uniform(24, 44))
+    # Large enough for a house, small enough that one block is never all that is seen.
+    least = min(max(rng.uniform(56, 125) * gsd, rng.uniform(24, 44)), 0.36 * scene.frame.side * gsd)
     roads = {"rural": 0.25, "desert": 0.5}.get(layout, 0.92)
     sealed = rng.random() < {"rural": 0.6, "desert": 0.5}.get(layout, 0.95)
     river = rng.random() < {"rural": 0.22, "suburban": 0.12, "urban": 0.12}.get(layout, 0.0)
-    widths = (rng.uniform(12, 22), rng.uniform(8, 12), rng.uniform(5.5, 8), rng.uniform(4, 7))
+    widths = (rng.uniform(8, 17), rng.uniform(6.5, 9), rng.uniform(5, 7), rng.uniform(3.5, 6))
     done: list[Rect] = []
     todo = [(whole, 0)]
     while todo:
@@ -136,20 +124,27 @@ def _split(scene: Scene, palette: Palette, whole: Rect, layout: str) -> list[Rec
         if extent < 2.0 * least or (depth > 2 and extent < 3.2 * least and rng.random() < 0.35):
             done.append(rect)
             continue
-        width = min(widths[min(depth // 2, 3)], 0.2 * extent)
+        width = min(widths[min(depth // 2, 3)], (0.15 if depth < 2 else 0.10) * scene.frame.side * gsd)
         is_river = river and depth == 0
         is_road = not is_river and rng.random() < (roads if depth else max(roads, 0.75))
-        gap = width * rng.uniform(2.0, 3.5) if is_river else width + 3.0 if is_road else rng.uniform(0.5, 3.0)
+        gap = (
+            min(rng.uniform(14, 45), 0.3 * scene.frame.side * gsd)
+            if is_river
+            else width + 3.0
+            if is_road
+            else rng.uniform(0.5, 3.0)
+        )
         low = rect.v0 if along_u else rect.u0
         cut = low + extent * rng.uniform(0.36, 0.64)
         if along_u:
-            ends = ((rect.u0, cut), (rect.u1, cut))
+            # Roads run on under the crossing ones, so that no verge cuts them off.
+            ends = ((rect.u0 - 3.5, cut), (rect.u1 + 3.5, cut))
             parts = (
                 Rect(u0=rect.u0, v0=rect.v0, u1=rect.u1, v1=cut - gap / 2),
                 Rect(u0=rect.u0, v0=cut + gap / 2, u1=rect.u1, v1=rect.v1),
             )
         else:
-            ends = ((cut, rect.v0), (cut, rect.v1))
+            ends = ((cut, rect.v0 - 3.5), (cut, rect.v1 + 3.5))
             parts = (
                 Rect(u0=rect.u0, v0=rect.v0, u1=cut - gap / 2, v1=rect.v1),
                 Rect(u0=cut + gap / 2, v0=rect.v0, u1=rect.u1, v1=rect.v1),
@@ -160,16 +155,24 @@ def _split(scene: Scene, palette: Palette, whole: Rect, layout: str) -> list[Rec
             own: Dates = scene.flip(scene.churn.road) if depth else BOTH
             road(scene, palette, *ends, width, own, sealed=sealed or depth == 0)
             if rng.random() < 0.3:
-                side = width / 2 + 1.0
-                off = (0.0, side) if along_u else (side, 0.0)
-                tree_line(scene, *(((p[0] + off[0]), p[1] + off[1]) for p in ends), BOTH, spacing=rng.uniform(7, 12), radius=rng.uniform(1.5, 2.8))
+                verge = width / 2 + 1.0
+                p, q = ((u, v + verge) if along_u else (u + verge, v) for u, v in ends)
+                tree_line(scene, p, q, BOTH, spacing=rng.uniform(7, 12), radius=rng.uniform(1.5, 2.8))
         elif rng.random() < 0.35:
-            tree_line(scene, *ends, scene.flip(scene.churn.tree), spacing=rng.uniform(1.5, 4), radius=rng.uniform(1.2, 3))
+            tree_line(
+                scene,
+                *ends,
+                scene.flip(scene.churn.tree),
+                spacing=rng.uniform(1.5, 4),
+                radius=rng.uniform(1.2, 3),
+            )
         todo += [(part, depth + 1) for part in parts]
     return done
 
 
-def _river(scene: Scene, palette: Palette, ends: tuple[tuple[float, float], tuple[float, float]], gap: float) -> None:
+def _river(
+    scene: Scene, palette: Palette, ends: tuple[tuple[float, float], tuple[float, float]], gap: float
+) -> None:
     """A winding river in the gap, its banks, and sometimes a bridge."""
     rng = scene.rng
     t = np.linspace(0, 1, 40)[:, None]
@@ -189,11 +192,26 @@ def _river(scene: Scene, palette: Palette, ends: tuple[tuple[float, float], tupl
     for side in (-0.46, 0.46):
         if rng.random() < 0.6:
             p, q = start + across * side * gap, end + across * side * gap
-            tree_line(scene, (p[0], p[1]), (q[0], q[1]), BOTH, spacing=rng.uniform(3, 9), radius=rng.uniform(1.8, 3.4))
+            tree_line(
+                scene,
+                (p[0], p[1]),
+                (q[0], q[1]),
+                BOTH,
+                spacing=rng.uniform(3, 9),
+                radius=rng.uniform(1.8, 3.4),
+            )
     if rng.random() < 0.6:
         at = start + rng.uniform(0.35, 0.65) * (end - start)
         p, q = at - across * 0.6 * gap, at + across * 0.6 * gap
-        road(scene, palette, (p[0], p[1]), (q[0], q[1]), rng.uniform(6, 12), scene.flip(scene.churn.road), bridge=True)
+        road(
+            scene,
+            palette,
+            (p[0], p[1]),
+            (q[0], q[1]),
+            rng.uniform(6, 12),
+            scene.flip(scene.churn.road),
+            bridge=True,
+        )
 
 
 def _sea(scene: Scene, palette: Palette, half: float, changed: bool) -> float:
@@ -206,7 +224,8 @@ def _sea(scene: Scene, palette: Palette, half: float, changed: bool) -> float:
     shore = rng.uniform(-0.25, 0.35) * half
     u = np.linspace(-half * 1.3, half * 1.3, 90)
     rough = sum(
-        rng.uniform(0.2, 1) * 0.06 * half / k * np.sin(u * k * 3 / half + rng.uniform(0, 6.3)) for k in (1, 2, 4, 7, 13)
+        rng.uniform(0.2, 1) * 0.06 * half / k * np.sin(u * k * 3 / half + rng.uniform(0, 6.3))
+        for k in (1, 2, 4, 7, 13)
     )
 
     def beyond(offset: float) -> list[float]:

@@ -22,6 +22,9 @@ Dates = tuple[bool, bool]
 Colour = tuple[float, float, float]
 """Reflected light, red, green, blue, in [0, 1] as displayed under full sun."""
 
+Point = tuple[float, float]
+"""u, v in metres on the straight frame."""
+
 BOTH: Dates = (True, True)
 
 GROUND, PATCH, DETAIL, ROAD, WATER, BRIDGE, COURT, BUILDING, CAR = range(9)
@@ -103,6 +106,12 @@ class Rect:
     def centre(self) -> tuple[float, float]:
         """Middle, as u, v."""
         return (self.u0 + self.u1) / 2, (self.v0 + self.v1) / 2
+
+    def part(self, a: float, b: float, w: float, d: float) -> "Rect":
+        """A piece of size w, d at a, b, counted from the corner: a and w along the longer side."""
+        if self.width < self.depth:
+            a, b, w, d = b, a, d, w
+        return Rect(u0=self.u0 + a, v0=self.v0 + b, u1=self.u0 + a + w, v1=self.v0 + b + d)
 
     def shrink(self, margin: float) -> "Rect":
         """The rectangle with a margin taken off each side, never below a tenth of its size."""
@@ -200,7 +209,9 @@ class Scene:
             return dates
         return (True, False) if self.rng.random() < 0.5 else (False, True)
 
-    def add(self, outline: list[float], surface: Surface, layer: int, dates: Dates = BOTH, **more: float) -> None:
+    def add(
+        self, outline: list[float], surface: Surface, layer: int, dates: Dates = BOTH, **more: float
+    ) -> None:
         """Add a shape unless it lies wholly off the canvas."""
         xs, ys, side = outline[0::2], outline[1::2], self.frame.side
         pad = more.get("width", 0.0)
@@ -248,7 +259,9 @@ class Scene:
         uv = np.stack((np.cos(t) * r * size[0] / 2, np.sin(t) * r * size[1] / 2), 1) + centre
         self.add(self.frame.outline(uv), surface, layer, dates)
 
-    def tree(self, u: float, v: float, radius: float, dates: Dates = BOTH, height: float | None = None) -> None:
+    def tree(
+        self, u: float, v: float, radius: float, dates: Dates = BOTH, height: float | None = None
+    ) -> None:
         """Plant one tree; radius and height in metres."""
         x, y = self.frame.point(u, v)
         r, side = radius / self.frame.gsd, self.frame.side

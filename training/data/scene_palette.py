@@ -6,103 +6,24 @@ imagery: dry grass comes close to soil, grey roofs to asphalt, green water to me
 """
 
 import math
-from collections.abc import Sequence
 from random import Random
 
 from training.data.labels import LandCover
+from training.data.scene_colours import (
+    CARS,
+    CONCRETE,
+    COURTS,
+    FLATS,
+    GRASSES,
+    LEAVES,
+    SANDS,
+    SHEETS,
+    SOILS,
+    TILES,
+    TOYS,
+    WATERS,
+)
 from training.data.scene_model import Colour, Surface
-
-_SOILS: Sequence[Colour] = (
-    (0.62, 0.52, 0.40),
-    (0.70, 0.60, 0.47),
-    (0.80, 0.73, 0.62),
-    (0.55, 0.43, 0.32),
-    (0.60, 0.42, 0.30),
-    (0.66, 0.62, 0.56),
-    (0.50, 0.44, 0.37),
-)
-_SANDS: Sequence[Colour] = (
-    (0.86, 0.80, 0.70),
-    (0.82, 0.72, 0.56),
-    (0.90, 0.87, 0.82),
-    (0.78, 0.62, 0.45),
-    (0.80, 0.79, 0.78),
-)
-_GRASSES: Sequence[Colour] = (
-    (0.36, 0.46, 0.24),
-    (0.30, 0.42, 0.22),
-    (0.42, 0.48, 0.28),
-    (0.33, 0.44, 0.30),
-    (0.48, 0.50, 0.32),
-)
-_LEAVES: Sequence[Colour] = (
-    (0.17, 0.27, 0.14),
-    (0.20, 0.30, 0.18),
-    (0.14, 0.24, 0.15),
-    (0.24, 0.31, 0.16),
-    (0.22, 0.27, 0.20),
-)
-_WATERS: Sequence[Colour] = (
-    (0.05, 0.10, 0.16),
-    (0.08, 0.18, 0.24),
-    (0.06, 0.15, 0.12),
-    (0.14, 0.22, 0.15),
-    (0.28, 0.26, 0.18),
-    (0.04, 0.06, 0.07),
-    (0.10, 0.30, 0.34),
-    (0.20, 0.28, 0.26),
-    (0.02, 0.26, 0.14),
-)
-_TILES: Sequence[Colour] = (
-    (0.62, 0.36, 0.26),
-    (0.70, 0.44, 0.32),
-    (0.52, 0.32, 0.25),
-    (0.44, 0.33, 0.27),
-    (0.36, 0.35, 0.36),
-    (0.28, 0.29, 0.31),
-    (0.50, 0.47, 0.44),
-    (0.58, 0.48, 0.38),
-    (0.75, 0.52, 0.38),
-)
-_FLATS: Sequence[Colour] = (
-    (0.80, 0.80, 0.78),
-    (0.90, 0.90, 0.88),
-    (0.62, 0.61, 0.59),
-    (0.50, 0.50, 0.50),
-    (0.74, 0.70, 0.62),
-    (0.40, 0.40, 0.41),
-    (0.66, 0.58, 0.50),
-    (0.84, 0.79, 0.70),
-)
-_SHEETS: Sequence[Colour] = (
-    (0.86, 0.86, 0.84),
-    (0.70, 0.72, 0.74),
-    (0.55, 0.58, 0.62),
-    (0.40, 0.52, 0.66),
-    (0.38, 0.55, 0.70),
-    (0.52, 0.60, 0.54),
-    (0.62, 0.38, 0.30),
-    (0.93, 0.92, 0.90),
-)
-_CARS: Sequence[Colour] = (
-    (0.92, 0.92, 0.92),
-    (0.85, 0.85, 0.86),
-    (0.12, 0.12, 0.13),
-    (0.30, 0.31, 0.33),
-    (0.60, 0.62, 0.64),
-    (0.62, 0.14, 0.12),
-    (0.16, 0.24, 0.46),
-)
-_COURTS: Sequence[Colour] = (
-    (0.20, 0.40, 0.58),
-    (0.22, 0.46, 0.34),
-    (0.64, 0.32, 0.24),
-    (0.70, 0.42, 0.30),
-    (0.30, 0.32, 0.52),
-    (0.45, 0.48, 0.50),
-)
-_TOYS: Sequence[Colour] = ((0.85, 0.25, 0.20), (0.95, 0.75, 0.20), (0.20, 0.45, 0.80), (0.30, 0.65, 0.35))
-_CONCRETE: Colour = (0.68, 0.67, 0.64)
 
 
 def _mix(a: Colour, b: Colour, t: float) -> Colour:
@@ -120,17 +41,17 @@ class Palette:
     def __init__(self, rng: Random, *, arid: float) -> None:
         self.rng = rng
         self.arid = arid
-        self.soil_colour = self._near(rng.choice(_SANDS if rng.random() < arid else _SOILS), 0.05)
-        self.sand_colour = self._near(rng.choice(_SANDS), 0.05)
-        grass = _mix(rng.choice(_GRASSES), (0.52, 0.50, 0.36), 0.5 * arid * rng.random())
+        self.soil_colour = self._near(rng.choice(SANDS if rng.random() < arid else SOILS), 0.05)
+        self.sand_colour = self._near(rng.choice(SANDS), 0.05)
+        grass = _mix(rng.choice(GRASSES), (0.52, 0.50, 0.36), 0.5 * arid * rng.random())
         self.grass_colour = self._near(grass, 0.05)
-        self.leaf_colour = self._near(rng.choice(_LEAVES), 0.04)
-        self.water_colour = self._near(rng.choice(_WATERS), 0.03)
+        self.leaf_colour = self._near(rng.choice(LEAVES), 0.04)
+        self.water_colour = self._near(rng.choice(WATERS), 0.03)
         grey = rng.uniform(0.30, 0.66)
         self.asphalt_colour: Colour = (grey, grey * rng.uniform(0.96, 1.0), grey * rng.uniform(0.92, 1.03))
         self.dirt_colour = _mix(self.soil_colour, (0.82, 0.77, 0.68), rng.random())
-        self.tiles = [self._near(rng.choice(_TILES), 0.03) for _ in range(rng.choice((1, 2, 4)))]
-        self.flats = [self._near(rng.choice(_FLATS), 0.03) for _ in range(rng.choice((2, 3, 4)))]
+        self.tiles = [self._near(rng.choice(TILES), 0.03) for _ in range(rng.choice((1, 2, 4)))]
+        self.flats = [self._near(rng.choice(FLATS), 0.03) for _ in range(rng.choice((2, 3, 4)))]
 
     def _near(self, colour: Colour, spread: float) -> Colour:
         """A colour close to another: mostly lighter or darker, a little off in hue."""
@@ -153,7 +74,7 @@ class Palette:
             grain=rng.uniform(0.03, 0.08),
             mottle=rng.uniform(0.03, 0.09),
             drift=rng.uniform(0.03, 0.10),
-            hue=rng.uniform(0.05, 0.35),
+            hue=rng.uniform(0.03, 0.25),
             season=0.6,
         )
 
@@ -165,14 +86,16 @@ class Palette:
             grain=0.12,
             mottle=0.16,
             drift=0.10,
-            hue=0.4,
+            hue=0.22,
             season=0.5,
         )
 
     def crop(self, gsd: float) -> Surface:
         """A field under crop, in rows."""
         rng = self.rng
-        colour = _mix(self.grass_colour, rng.choice(((0.24, 0.38, 0.18), (0.46, 0.50, 0.24), (0.30, 0.48, 0.22))), 0.6)
+        colour = _mix(
+            self.grass_colour, rng.choice(((0.24, 0.38, 0.18), (0.46, 0.50, 0.24), (0.30, 0.48, 0.22))), 0.6
+        )
         return Surface(
             land=LandCover.LOW_VEGETATION,
             colour=self._near(colour, 0.06),
@@ -190,9 +113,9 @@ class Palette:
         return Surface(
             land=LandCover.BARE_GROUND,
             colour=self._near(self.soil_colour, 0.05),
-            grain=rng.uniform(0.03, 0.07),
-            mottle=rng.uniform(0.03, 0.08),
-            drift=rng.uniform(0.04, 0.12),
+            grain=rng.uniform(0.02, 0.05),
+            mottle=rng.uniform(0.02, 0.06),
+            drift=rng.uniform(0.04, 0.13),
         )
 
     def sand(self) -> Surface:
@@ -201,8 +124,8 @@ class Palette:
         return Surface(
             land=LandCover.BARE_GROUND,
             colour=self._near(self.sand_colour, 0.03),
-            grain=0.025,
-            mottle=rng.uniform(0.02, 0.05),
+            grain=0.02,
+            mottle=rng.uniform(0.01, 0.035),
             drift=rng.uniform(0.03, 0.09),
         )
 
@@ -221,19 +144,29 @@ class Palette:
     def asphalt(self) -> Surface:
         """Sealed road."""
         return Surface(
-            land=LandCover.ROAD, colour=self._near(self.asphalt_colour, 0.03), grain=0.025, mottle=0.025, drift=0.04
+            land=LandCover.ROAD,
+            colour=self._near(self.asphalt_colour, 0.03),
+            grain=0.025,
+            mottle=0.025,
+            drift=0.04,
         )
 
     def track(self) -> Surface:
         """Unsealed road."""
         return Surface(
-            land=LandCover.ROAD, colour=self._near(self.dirt_colour, 0.04), grain=0.05, mottle=0.06, drift=0.04
+            land=LandCover.ROAD,
+            colour=self._near(self.dirt_colour, 0.04),
+            grain=0.05,
+            mottle=0.06,
+            drift=0.04,
         )
 
     def concrete(self) -> Surface:
         """Pavement, yards, kerbs."""
-        colour = _mix(self.asphalt_colour, _CONCRETE, self.rng.uniform(0.3, 1.0))
-        return Surface(land=LandCover.ROAD, colour=self._near(colour, 0.04), grain=0.025, mottle=0.03, drift=0.03)
+        colour = _mix(self.asphalt_colour, CONCRETE, self.rng.uniform(0.3, 1.0))
+        return Surface(
+            land=LandCover.ROAD, colour=self._near(colour, 0.04), grain=0.025, mottle=0.03, drift=0.03
+        )
 
     def paint(self, land: LandCover) -> Surface:
         """White lines on roads and courts."""
@@ -242,7 +175,9 @@ class Palette:
     def water(self, *, pool: bool = False) -> Surface:
         """Open water; its shore, waves and glint are added when it is drawn."""
         colour: Colour = (0.30, 0.66, 0.74) if pool else self.water_colour
-        return Surface(land=LandCover.WATER, colour=self._near(colour, 0.03), grain=0.02, mottle=0.02, drift=0.03)
+        return Surface(
+            land=LandCover.WATER, colour=self._near(colour, 0.03), grain=0.02, mottle=0.02, drift=0.03
+        )
 
     def tile(self, gsd: float, angle: float) -> Surface:
         """Pitched roof."""
@@ -263,7 +198,7 @@ class Palette:
         """Metal roof of a hall."""
         return Surface(
             land=LandCover.BUILDING,
-            colour=self._near(self.rng.choice(_SHEETS), 0.03),
+            colour=self._near(self.rng.choice(SHEETS), 0.03),
             grain=0.012,
             mottle=0.015,
             stripes=(0.035, max(2.4, self.rng.uniform(1.0, 3.0) / gsd), angle),
@@ -276,7 +211,9 @@ class Palette:
 
     def court(self) -> Surface:
         """Coloured sports ground."""
-        return Surface(land=LandCover.PLAYGROUND, colour=self._near(self.rng.choice(_COURTS), 0.04), grain=0.02)
+        return Surface(
+            land=LandCover.PLAYGROUND, colour=self._near(self.rng.choice(COURTS), 0.04), grain=0.02
+        )
 
     def turf(self, gsd: float) -> Surface:
         """A pitch with mowing stripes."""
@@ -292,13 +229,13 @@ class Palette:
 
     def rubber(self) -> Surface:
         """Soft ground under swings and slides."""
-        colour = self.rng.choice((*_COURTS, (0.84, 0.74, 0.56), (0.62, 0.46, 0.34)))
+        colour = self.rng.choice((*COURTS, (0.84, 0.74, 0.56), (0.62, 0.46, 0.34)))
         return Surface(land=LandCover.PLAYGROUND, colour=self._near(colour, 0.05), grain=0.04, mottle=0.04)
 
     def toy(self) -> Surface:
         """Bright equipment on a playground."""
-        return Surface(land=LandCover.PLAYGROUND, colour=self._near(self.rng.choice(_TOYS), 0.08))
+        return Surface(land=LandCover.PLAYGROUND, colour=self._near(self.rng.choice(TOYS), 0.08))
 
     def car(self) -> Surface:
         """A car; it stands on a road and is labelled as one."""
-        return Surface(land=LandCover.ROAD, colour=self._near(self.rng.choice(_CARS), 0.05), grain=0.03)
+        return Surface(land=LandCover.ROAD, colour=self._near(self.rng.choice(CARS), 0.05), grain=0.03)

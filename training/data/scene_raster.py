@@ -6,7 +6,6 @@ height field of their own, shaded by its slope; shadows of all heights are cast 
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,33 +13,14 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from training.data.labels import LandCover
+from training.data.scene_light import Floats, Light, slope_shade, sunlit
 from training.data.scene_model import CAR, Colour, Dome, Scene, Shape, Surface
 from training.data.scene_palette import Palette
-
-Floats = NDArray[np.float32]
 
 _STRAW: Colour = (0.60, 0.53, 0.36)
 _SHALLOW: Colour = (0.36, 0.38, 0.30)
 _CROWN_EDGE = 0.9
 """Metres of crown height at which a pixel counts as tree; below it the ground shows through."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Light:
-    """Sun and season of one date."""
-
-    azimuth: float
-    """Canvas direction towards the sun, radians."""
-    elevation: float
-    """Radians above the horizon."""
-    shade: float
-    """Brightness left in full shadow, in (0, 1)."""
-    green: float
-    """How fresh vegetation is: 0 straw and bare twigs, 1 early summer."""
-    autumn: float
-    """How far leaves have turned, in [0, 1]."""
-    glint: float
-    """Chance that a water pixel mirrors the sun."""
 
 
 class Texture:
@@ -53,18 +33,26 @@ class Texture:
     """
 
     def __init__(self, rng: np.random.Generator, side: int, base: "Texture | None" = None) -> None:
-        def field(scale: int, old: Floats | None) -> Floats:
-            cells = max(4, -(-side // scale))
+        def field(scale: float, old: Floats | None) -> Floats:
+            cells = max(4, round(side / scale))
             noise = rng.standard_normal((cells, cells), dtype=np.float32)
             if scale > 1:
                 noise = np.asarray(Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC))
                 noise = noise / np.float32(noise.std() + 1e-6)
             return noise if old is None else np.float32(0.8) * old + np.float32(0.6) * noise
 
-        self.grain = field(1, None)
-        self.mottle = field(4, base.mottle if base else None)
-        self.drift = field(24, base.drift if base else None)
-        self.wide = field(70, base.wide if base else None)
+        self.grain = field(1.0, None)
+        # Two sizes that share no grid line: one alone shows the lattice that it was drawn on.
+        mottle = np.float32(0.7) * (field(2.7, None) + field(6.3, None))
+        self.mottle: Floats = (
+            mottle if base is None else np.float32(0.8) * base.mottle + np.float32(0.6) * mottle
+        )
+        # Crowns keep their outline, or labels would differ where nothing changed.
+        self.crown: Floats = (
+            np.float32(0.16) * mottle + np.float32(0.14) * self.grain if base is None else base.crown
+        )
+        self.drift: Floats = field(24.0, base.drift if base else None)
+        self.wide: Floats = field(70.0, base.wide if base else None)
 
 
 def draw_date(
@@ -73,7 +61,12 @@ def draw_date(
     """Draw the scene at one date.
 
     Args:
+        scene: the place.
+        palette: its materials, for cars.
         date: 0 or 1.
+        light: sun and season of the date.
+        texture: random fields of the date, of the canvas's size.
+        rng: source of what else is transient.
 
     Returns:
         Light float32 (S, S, 3), about [0, 1], and uint8 (S, S) `LandCover` codes.
@@ -100,11 +93,11 @@ def draw_date(
     height = np.array([s.height for s in shapes], dtype=np.float32)[ids]
     heaps = _domes(scene.heaps, date, side)
     if heaps is not None:
-        rgb *= _slope_shade(heaps, light, scene.frame.gsd, 0.9)[..., None]
-    crowns = _domes(scene.trees, date, side)
+        rgb *= slope_shade(heaps, light, scene.frame.gsd, 0.9)[..., None]
+    crowns = _domes(_rooted(scene, land), date, side)
     if crowns is not None:
         _plant(rgb, land, height, crowns, scene, light, texture)
-    lit = _shadows(height, light, scene.frame.gsd)
+    lit = sunlit(height, light, scene.frame.gsd)
     lit = light.shade + (1 - light.shade) * lit
     # Shadows are lit by the sky: bluer than the sun's side.
     rgb *= np.stack((lit, 0.03 + 0.97 * lit, 0.10 + 0.90 * lit), -1)
@@ -116,7 +109,12 @@ def _number(canvas: Image.Image, shapes: list[Shape], first: int) -> None:
     for i, shape in enumerate(shapes, first):
         outline = [2.0 * c for c in shape.outline]
         if shape.width:
-            draw.line(outline, fill=i, width=max(1, round(2 * shape.width)), joint="curve" if shape.width > 3 else None)
+            draw.line(
+                outline,
+                fill=i,
+                width=max(1, round(2 * shape.width)),
+                joint="curve" if shape.width > 3 else None,
+            )
         else:
             draw.polygon(outline, fill=i)
 
@@ -132,9 +130,20 @@ def _cars(scene: Scene, palette: Palette, land: NDArray[np.uint8], rng: np.rando
             continue
         length, width = (4.0 + long) / gsd / 2, 1.85 / gsd / 2
         c, s = math.cos(heading), math.sin(heading)
-        corners = ((-length, -width), (length, -width), (length, width), (-length, width))
-        outline = [v for a, b in corners for v in (x + c * a - s * b, y + s * a + c * b)]
-        cars.append(Shape(outline, palette.car(), CAR, height=1.5))
+        body = palette.car()
+        parts = [(-1.0, 1.0, body)]
+        if gsd < 0.45:
+            glass = palette.shade(body, 0.3)
+            parts += [(-0.75, -0.6, glass), (0.2, 0.45, glass)]
+        for low, high, surface in parts:
+            corners = (
+                (low * length, -width),
+                (high * length, -width),
+                (high * length, width),
+                (low * length, width),
+            )
+            outline = [v for a, b in corners for v in (x + c * a - s * b, y + s * a + c * b)]
+            cars.append(Shape(outline, surface, CAR, height=1.5))
     return cars
 
 
@@ -149,21 +158,27 @@ def _colours(shapes: list[Shape], light: Light, rng: np.random.Generator) -> NDA
     tilt = math.radians(27.0)
     facing = np.array(
         [
-            1.0 if s.aspect is None
-            else math.cos(tilt) + math.sin(tilt) * math.cos(light.elevation) / flat * math.cos(s.aspect - light.azimuth)
+            1.0
+            if s.aspect is None
+            else math.cos(tilt)
+            + math.sin(tilt) * math.cos(light.elevation) / flat * math.cos(s.aspect - light.azimuth)
             for s in shapes
         ],
         dtype=np.float32,
     )
     bright = light.shade + (1 - light.shade) * np.clip(facing, 0.0, 1.6)
     wobble = 1 + (0.02 + 0.10 * season) * rng.standard_normal((len(shapes), 1), dtype=np.float32)
-    return np.clip(base * bright[:, None] * wobble * 255, 0, 255).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.clip(base * bright[:, None] * wobble * 255, 0, 255).astype(np.uint8)
+    return colours
 
 
 def _roughen(rgb: Floats, shapes: list[Shape], ids: NDArray[np.int32], texture: Texture) -> Floats:
     """Texture of every surface as one brightness factor; the drift of hue is applied in place."""
     table = np.array(
-        [(s.surface.grain, s.surface.mottle, s.surface.drift, s.surface.hue, *_wave(s.surface)) for s in shapes],
+        [
+            (s.surface.grain, s.surface.mottle, s.surface.drift, s.surface.hue, *_wave(s.surface))
+            for s in shapes
+        ],
         dtype=np.float32,
     ).T
     tint: Floats = 1 + table[0][ids] * texture.grain
@@ -188,7 +203,9 @@ def _wave(surface: Surface) -> tuple[float, float, float]:
     return amplitude, k * math.cos(angle), k * math.sin(angle)
 
 
-def _wet(rgb: Floats, wet: NDArray[np.bool_], light: Light, texture: Texture, rng: np.random.Generator) -> None:
+def _wet(
+    rgb: Floats, wet: NDArray[np.bool_], light: Light, texture: Texture, rng: np.random.Generator
+) -> None:
     """Shallow margins, waves and glint on water, in place."""
     if not wet.any():
         return
@@ -197,6 +214,23 @@ def _wet(rgb: Floats, wet: NDArray[np.bool_], light: Light, texture: Texture, rn
     rgb += shallow[..., None] * (np.array(_SHALLOW, dtype=np.float32) - rgb)
     spots = wet & (rng.random(wet.shape, dtype=np.float32) < light.glint * np.clip(1 + texture.wide, 0, 3))
     rgb[spots] += rng.uniform(0.1, 0.6)
+
+
+_NO_ROOT = np.isin(np.arange(len(LandCover)), (LandCover.WATER, LandCover.BUILDING, LandCover.PLAYGROUND))
+
+
+def _rooted(scene: Scene, land: NDArray[np.uint8]) -> list[Dome]:
+    """The trees that can stand: none in water, in houses, on courts or in the middle of a carriageway."""
+    if not scene.trees:
+        return []
+    reach = 3.0 / scene.frame.gsd
+    at = np.array([(tree.y, tree.x) for tree in scene.trees])
+    around = [
+        land[tuple(np.clip(at + np.array((dy, dx)), 0, land.shape[0] - 1).astype(np.intp).T)]
+        for dy, dx in ((0.0, 0.0), (reach, 0.0), (-reach, 0.0), (0.0, reach), (0.0, -reach))
+    ]
+    bad = _NO_ROOT[around[0]] | np.all([codes == LandCover.ROAD for codes in around], axis=0)
+    return [tree for tree, no in zip(scene.trees, bad.tolist(), strict=True) if not no]
 
 
 def _domes(domes: list[Dome], date: int, side: int) -> Floats | None:
@@ -211,23 +245,24 @@ def _domes(domes: list[Dome], date: int, side: int) -> Floats | None:
         for d in present:
             x, y, r = 2 * d.x, 2 * d.y, 2 * d.radius * share
             if r >= 0.7:
-                draw.ellipse((x - r, y - r, x + r, y + r), fill=max(1, int(d.height * lift * (7.6 + 4 * d.tone * lift))))
+                draw.ellipse(
+                    (x - r, y - r, x + r, y + r),
+                    fill=max(1, int(d.height * lift * (7.6 + 4 * d.tone * lift))),
+                )
     return np.asarray(image.reduce(2), dtype=np.float32) * np.float32(0.1)
 
 
-def _slope_shade(height: Floats, light: Light, gsd: float, strength: float) -> Floats:
-    """Brightness of a height field under the sun, 1 where level."""
-    dy, dx = np.gradient(height)
-    slope = (dx * math.cos(light.azimuth) + dy * math.sin(light.azimuth)) * np.float32(-strength / gsd)
-    # The square root tames steep crowns; both signs keep their order.
-    return np.asarray(1 + np.float32(0.42) * slope / np.sqrt(1 + slope * slope), dtype=np.float32)
-
-
 def _plant(
-    rgb: Floats, land: NDArray[np.uint8], height: Floats, crowns: Floats, scene: Scene, light: Light, texture: Texture
+    rgb: Floats,
+    land: NDArray[np.uint8],
+    height: Floats,
+    crowns: Floats,
+    scene: Scene,
+    light: Light,
+    texture: Texture,
 ) -> None:
     """Lay the crowns over ground, labels and heights, in place."""
-    rough = crowns * (1 + np.float32(0.16) * texture.mottle + np.float32(0.14) * texture.grain)
+    rough = crowns * (1 + texture.crown)
     soft = np.asarray(ndimage.uniform_filter(rough, 3), dtype=np.float32)
     soft = np.where(crowns > 0, np.float32(0.5) * (soft + rough), soft)
     alpha = np.clip((soft - np.float32(0.5 * _CROWN_EDGE)) / np.float32(_CROWN_EDGE), 0, 1)
@@ -235,7 +270,7 @@ def _plant(
     turned = leaf * (1 - light.autumn) + np.array((0.42, 0.32, 0.18), dtype=np.float32) * light.autumn
     bare = 0.6 * (1 - light.green) ** 2
     turned = turned * (1 - bare) + np.array((0.34, 0.30, 0.25), dtype=np.float32) * bare
-    shade = _slope_shade(soft, light, scene.frame.gsd, 0.55)
+    shade = slope_shade(soft, light, scene.frame.gsd, 0.55)
     shade *= 1 + np.float32(0.10) * texture.grain + np.float32(0.10) * texture.mottle
     shade *= np.float32(0.72) + np.float32(0.035) * np.minimum(soft, 12)
     hue = 1 + np.float32(0.10) * texture.drift[..., None] * np.array((1.0, 0.6, -0.3), dtype=np.float32)
@@ -243,32 +278,3 @@ def _plant(
     tree = alpha >= 0.5
     land[tree] = LandCover.TREE
     np.maximum(height, soft * (alpha > 0.3), out=height)
-
-
-def _shadows(height: Floats, light: Light, gsd: float) -> Floats:
-    """Light that reaches each pixel: 1 in the sun, 0 in shadow, soft at the edge.
-
-    The height that shades a pixel is the maximum over all heights towards the sun, lowered by the
-    sun's slope; doubling the distance at each step covers 2^n pixels in n steps.
-    """
-    drop = math.tan(light.elevation) * gsd
-    reach = float(height.max()) / drop
-    roof = height.copy()
-    distance = 1
-    while distance <= min(reach, 160):
-        dx, dy = round(distance * math.cos(light.azimuth)), round(distance * math.sin(light.azimuth))
-        far = _shifted(roof, dx, dy)
-        roof = np.maximum(roof, far - np.float32(drop * distance))
-        distance *= 2
-    dark = (roof > height + np.float32(0.4 + 0.5 * drop)).astype(np.float32)
-    return 1 - np.asarray(ndimage.uniform_filter(dark, 2), dtype=np.float32)
-
-
-def _shifted(field: Floats, dx: int, dy: int) -> Floats:
-    """The field seen dx, dy further on: out[y, x] = field[y + dy, x + dx], 0 beyond the edge."""
-    out = np.zeros_like(field)
-    h, w = field.shape
-    y0, y1, x0, x1 = max(0, -dy), min(h, h - dy), max(0, -dx), min(w, w - dx)
-    if y0 < y1 and x0 < x1:
-        out[y0:y1, x0:x1] = field[y0 + dy : y1 + dy, x0 + dx : x1 + dx]
-    return out

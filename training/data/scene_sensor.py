@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from training.data.scene_raster import Floats
+from training.data.scene_light import Floats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +30,12 @@ class Style:
     def draw(cls, rng: np.random.Generator) -> "Style":
         """Draw a style: mostly plain orthophotos, at times overexposed, dark or oversharpened."""
         return cls(
-            exposure=float(np.exp(rng.normal(0.05, 0.22))),
+            exposure=float(np.exp(np.clip(rng.normal(0.06, 0.2), -0.4, 0.45))),
             contrast=float(np.exp(rng.normal(0.0, 0.14))),
             haze=float(rng.uniform(0.0, 0.14)),
-            blur=float(rng.uniform(0.25, 0.9)),
-            sharpen=float(rng.uniform(60, 160)) if rng.random() < 0.35 else 0.0,
-            noise=float(rng.uniform(0.4, 4.0)),
+            blur=float(rng.uniform(0.25, 0.8) if rng.random() < 0.8 else rng.uniform(0.8, 1.4)),
+            sharpen=float(rng.uniform(50, 140)) if rng.random() < 0.3 else 0.0,
+            noise=float(rng.uniform(0.4, 3.2)),
         )
 
 
@@ -44,6 +44,8 @@ def photograph(light: Floats, style: Style, rng: np.random.Generator) -> Image.I
 
     Args:
         light: float32 (S, S, 3), about [0, 1].
+        style: the pair's style.
+        rng: source of the date's deviation.
 
     Returns:
         RGB image of the same size.
@@ -104,7 +106,9 @@ def deliver(image: Image.Image, margin: int, style: Style, rng: np.random.Genera
     side = image.width
     image = image.crop((margin, margin, side - margin, side - margin))
     pixels = np.asarray(image, dtype=np.float32)
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(style.noise * rng.uniform(0.5, 1.5))
+    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(
+        style.noise * rng.uniform(0.5, 1.5)
+    )
     image = Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
     if style.sharpen:
         image = image.filter(ImageFilter.UnsharpMask(1.2, int(style.sharpen), 0))

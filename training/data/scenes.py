@@ -13,7 +13,8 @@ import numpy as np
 from reasoncd.errors import InvalidInputError
 from training.data.labels import LabelledPair
 from training.data.scene_layout import plan
-from training.data.scene_raster import Light, Texture, draw_date
+from training.data.scene_light import Light
+from training.data.scene_raster import Texture, draw_date
 from training.data.scene_sensor import Style, deliver, misregister, photograph
 
 _MARGIN = 8

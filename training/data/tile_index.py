@@ -41,7 +41,7 @@ class TileIndex:
                 depth = ndimage.distance_transform_edt(members)[members]
                 # Deep inside the class, as far as the tile has it.
                 core = found[depth >= min(8.0, 0.7 * float(depth.max()))]
-                places.append((number, *(_thinned(p, rng) for p in (found, core))))
+                places.append((number, _thinned(found, rng), _thinned(core, rng)))
                 areas.append(np.sqrt(len(found)))
             if places:
                 self._places[cover] = places
@@ -63,7 +63,8 @@ class TileIndex:
 
         Tiles are drawn by the square root of the class's area in them. The class must be one of `covers`.
         """
-        number, anywhere, inside = self._places[cover][int(rng.choice(len(self._chances[cover]), p=self._chances[cover]))]
+        chances = self._chances[cover]
+        number, anywhere, inside = self._places[cover][int(rng.choice(len(chances), p=chances))]
         pool = inside if core else anywhere
         row, column = pool[int(rng.integers(len(pool)))] * _STRIDE
         return self._tiles[number], (float(row), float(column))

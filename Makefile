@@ -1,0 +1,108 @@
+# Every target sets up what it needs; `make help` lists them. Needs Linux, GNU make and Python 3.11 or 3.12.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo-out
+
+# The first interpreter that fits; `make PYTHON=... demo` names another.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+
+# DeepSpeed must not compile anything at installation.
+export DS_BUILD_OPS := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+PIP_INSTALL = $(BIN)/python -m pip install --quiet
+
+# One test process a core, one thread each: more threads only fight for the cores.
+WORKERS ?= 2
+# What `make bench` asks of reasoncd-bench.
+BENCH ?= run --out bench-out
+PYTEST := env OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+# --- the environment -------------------------------------------------------------------------------
+
+define make_venv
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "make: Python 3.11 or 3.12 is needed and was not found; install one or name it: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; fi
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); fi
+endef
+
+$(VENV)/.stamp-demo: pyproject.toml
+	$(make_venv)
+	@echo "installing what the demo needs into $(VENV) (some minutes the first time)"
+	$(PIP_INSTALL) -e '.[embedded,scenes]'
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml
+	$(make_venv)
+	@echo "installing every part and the tools into $(VENV) (some minutes the first time)"
+	$(PIP_INSTALL) -e '.[all,dev]'
+	@touch $@ $(VENV)/.stamp-demo
+
+.PHONY: tools
+tools: $(VENV)/.stamp-dev ## Set up .venv with every part and the development tools
+
+# --- using it --------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.stamp-demo ## Draw two images of one place and ask three questions about them
+	$(BIN)/reasoncd fetch-base
+	$(BIN)/python -m training.data.sample $(DEMO)
+	$(BIN)/reasoncd detect $(DEMO)/t1.png $(DEMO)/t2.png --out $(DEMO)/answers \
+		"Where are new buildings?" \
+		"Where did people get more living space?" \
+		"Where did a lake or pond dry up?"
+	@echo
+	@echo "The images: $(DEMO)/t1.png and t2.png; what really is new: $(DEMO)/new_buildings.png"
+	@echo "The answers, one folder each with map, overlay and polygons: $(DEMO)/answers/"
+	@find $(DEMO)/answers -name '*.png' | sort | sed 's/^/  /'
+
+# --- checking it -----------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(VENV)/.stamp-dev ## Style, types, layers and protos, without running anything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	cd protos && ../$(BIN)/buf lint
+
+.PHONY: test
+test: lint ## Everything that must hold before a change is merged
+	$(BIN)/reasoncd fetch-base
+	$(PYTEST) -n $(WORKERS)
+
+.PHONY: test-soak
+test-soak: $(VENV)/.stamp-dev ## Long runs, faults and load
+	$(BIN)/reasoncd fetch-base
+	@status=0; $(PYTEST) -m soak || status=$$?; \
+		if [ $$status -eq 5 ]; then echo "there are no soak tests yet"; else exit $$status; fi
+
+.PHONY: bench
+bench: $(VENV)/.stamp-dev ## Measure accuracy and speed
+	$(BIN)/reasoncd fetch-base
+	$(BIN)/reasoncd-bench $(BENCH)
+
+.PHONY: format
+format: $(VENV)/.stamp-dev ## Mend style where a tool can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## Remove what the commands made; .venv and the model cache stay
+	rm -rf $(DEMO) bench-out reasoncd-out build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find reasoncd services gateway training benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,151 @@
+"""The reasoner as the pipeline sees it: weights, prefix cache and events, no protobuf.
+
+Satisfies `reasoncd.ports.Reasoner`. One canonical computation: prefill the pair's prefix, then the suffix
+on a clone of it, whether the prefix was cached or not; so an answer never depends on what came before.
+Calls may come from several threads.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from reasoncd import __version__
+from reasoncd.checkpoint import Checkpoint
+from reasoncd.config import from_dict
+from reasoncd.base_models import base_model_dir
+from reasoncd.errors import InvalidInputError
+from reasoncd.ontology import SHORT_ANSWERS
+from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent, ReasonText
+from reasoncd.tensors import Tensor
+from services.reasoner.base_model import load_base_llm
+from services.reasoner.config import ReasonerConfig
+from services.reasoner.generation import AnswerTrie, Generation, decode
+from services.reasoner.model import ReasonerModel
+from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
+from services.reasoner.prompt import Prompt, build_prompt
+from services.reasoner.tokens import TextStream
+from services.reasoner.weights import load_reasoner
+from services.wire import from_torch, to_torch
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+class ReasonerEngine:
+    """Answers queries about pairs.
+
+    Args:
+        model: merged, frozen, in evaluation mode.
+        description: who the service is; its fingerprint is part of the cache's keys.
+    """
+
+    def __init__(self, model: ReasonerModel, description: Description) -> None:
+        self._model = model
+        self._description = description
+        self._prefixes = PrefixCache(model.config.prefix_cache_bytes)
+        self._trie = AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> "ReasonerEngine":
+        """Load the reasoner of a checkpoint; its base model must be in the cache.
+
+        Args:
+            checkpoint: opened, and so verified.
+            device: where the model runs.
+            dtype: of the language model; None takes the configuration's. Adapter weights are merged in
+                float32 before they are rounded to it.
+
+        Raises:
+            NotFoundError: the base model is not in the cache.
+            CheckpointError: files, configuration and base model do not fit each other.
+        """
+        config = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where=f"{checkpoint.path}/config.json: reasoner")
+        dtype = dtype or _DTYPES[config.dtype]
+        base_llm = None
+        if config.base_model is not None:
+            ref = checkpoint.base_models.get("reasoner")
+            folder = base_model_dir(config.base_model, sha256=ref.sha256 if ref else None)
+            # The base is stored in bfloat16: loading it so loses nothing, and the merge widens each weight.
+            base_llm = load_base_llm(folder, dtype=dtype)
+        model = load_reasoner(checkpoint.path / "reasoner", config, base_llm=base_llm, dtype=dtype)
+        description = Description(
+            component="reasoner",
+            version=__version__,
+            preset=checkpoint.preset,
+            fingerprint=checkpoint.fingerprint("reasoner"),
+            seg_space=checkpoint.seg_space_of("reasoner"),
+        )
+        return cls(model.to(device), description)
+
+    def describe(self) -> Description:
+        """Who this service is."""
+        return self._description
+
+    def reason(self, clip_tokens: Tensor, query: str, mode: Mode) -> Iterator[ReasonEvent]:
+        """Answer a query; text events come as they are decoded, then one `ReasonDone`.
+
+        Args:
+            clip_tokens: bfloat16 (T, N, C).
+            query: as typed.
+            mode: what the answer holds besides the map.
+
+        Raises:
+            InvalidInputError: at once, before any event: features or query cannot be used as given.
+        """
+        prompt = self._prompt(query, mode)
+        return self._answer(self._prefix(clip_tokens, prompt), prompt)
+
+    def reason_cached(self, digest: str, query: str, mode: Mode) -> Iterator[ReasonEvent] | None:
+        """Like `reason` for features sent before, named by `Tensor.digest`; None where they are needed again."""
+        prompt = self._prompt(query, mode)
+        prefix = self._prefixes.get(self._key(digest))
+        return None if prefix is None else self._answer(prefix, prompt)
+
+    def _prompt(self, query: str, mode: Mode) -> Prompt:
+        config = self._model.config
+        prompt = build_prompt(self._model.tokenizer, query, mode)
+        images = 2 * (config.image_tokens - 1)
+        fixed = len(prompt.prefix) + images + len(prompt.suffix) - prompt.query_tokens + config.max_new_tokens
+        room = min(config.max_query_tokens, config.llm.max_positions - fixed)
+        if prompt.query_tokens > room:
+            raise InvalidInputError(f"query takes {prompt.query_tokens} tokens; shorten it to at most {room}")
+        return prompt
+
+    def _prefix(self, clip_tokens: Tensor, prompt: Prompt) -> Prefix:
+        config = self._model.config
+        expected = (2, config.image_tokens, config.clip_width)
+        if clip_tokens.dtype != "bfloat16" or clip_tokens.shape != expected:
+            raise InvalidInputError(
+                f"clip_tokens is {clip_tokens.dtype} {clip_tokens.shape}; expected bfloat16 {expected}: use the vision "
+                "encoder of the same checkpoint"
+            )
+        return self._prefixes.get_or_compute(
+            self._key(clip_tokens.digest),
+            lambda: prefill(self._model, to_torch(clip_tokens, name="clip_tokens"), prompt.prefix),
+        )
+
+    def _key(self, digest: str) -> tuple[str, ...]:
+        return (self._description.fingerprint, digest)
+
+    def _answer(self, prefix: Prefix, prompt: Prompt) -> Iterator[ReasonEvent]:
+        trie = self._trie if prompt.mode is Mode.SHORT else None
+        steps = decode(self._model, prefix, prompt.suffix, limit=self._model.config.max_new_tokens, trie=trie)
+        stream = TextStream(self._model.tokenizer)
+        while True:
+            try:
+                token = next(steps)
+            except StopIteration as end:
+                generation: Generation = end.value
+                break
+            if piece := stream.push(token):
+                yield ReasonText(text=piece)
+        if piece := stream.finish():
+            yield ReasonText(text=piece)
+        seg = generation.seg_embedding
+        yield ReasonDone(
+            answer=generation.text,
+            seg_embedding=None if seg is None else from_torch(seg),
+            seg_probability=generation.seg_probability,
+            token_count=len(generation.token_ids),
+        )

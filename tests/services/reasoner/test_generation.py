@@ -1,0 +1,242 @@
+"""Decoding against an oracle that recomputes every step from nothing, without any cache."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from reasoncd.ontology import REFUSAL, SHORT_ANSWERS
+from reasoncd.ports import Mode
+from services.reasoner.generation import AnswerTrie, Generation, generate, generate_batch
+from services.reasoner.model import ReasonerModel
+from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
+from services.reasoner.prompt import Prompt, build_prompt
+
+MakeModel = Callable[..., ReasonerModel]
+QUERIES = ["new roads", "where did people build houses last year, and why", "trees"]
+
+
+@pytest.fixture(scope="module")
+def short_trie(model: ReasonerModel) -> AnswerTrie:
+    return AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
+
+
+@torch.no_grad()
+def oracle(model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int) -> tuple[list[int], torch.Tensor | None]:
+    """Greedy decoding with a full pass for each token, and the state at the first `<SEG>`."""
+    images = model.project_images(clip.unsqueeze(0))[0]
+    ids: list[int] = []
+
+    asked = model.splice((*prompt.prefix, *prompt.suffix), images).embeddings
+
+    def states() -> torch.Tensor:
+        said = model.embed(torch.tensor(ids, dtype=torch.long))
+        return model.run(torch.cat([asked, said]).unsqueeze(0))[0]
+
+    while len(ids) < limit and (not ids or ids[-1] != model.tokenizer.eos_id):
+        ids.append(int(model.logits(states()[-1]).argmax()))
+    if model.tokenizer.seg_id not in ids:
+        return ids, None
+    after = len(ids) - 1 - ids.index(model.tokenizer.seg_id)
+    return ids, model.seg_head(states()[-1 - after])
+
+
+def teach(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: Sequence[int]) -> ReasonerModel:
+    """Train the adapter until the model answers `answer`: a tiny model that really walks the trie."""
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=5e-3)
+    for _ in range(400):
+        images = model.project_images(clip.unsqueeze(0))[0]
+        row = model.splice((*prompt.prefix, *prompt.suffix, *answer[:-1]), images).embeddings
+        logits = model.logits(model.run(row.unsqueeze(0))[0, -len(answer) :])
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(answer))
+        if loss < 0.05:
+            return model
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    raise AssertionError(f"the tiny model did not learn its answer: loss {loss.item():.2f}")
+
+
+def check(generation: Generation, ids: list[int], seg: torch.Tensor | None) -> None:
+    assert list(generation.token_ids) == ids
+    if seg is None:
+        assert generation.seg_embedding is None
+        assert generation.seg_probability == 0.0
+    else:
+        assert generation.seg_embedding is not None
+        assert generation.seg_embedding.dtype == torch.float32
+        torch.testing.assert_close(generation.seg_embedding, seg, atol=1e-4, rtol=0)
+        assert 0 < generation.seg_probability <= 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_models_decode_as_the_oracle_with_and_without_trie_and_batched(
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie, seed: int
+) -> None:
+    model = make_model(seed, tied=seed % 2 == 0)
+    prompts = [build_prompt(model.tokenizer, q, m) for q, m in zip(QUERIES, [*Mode, Mode.SHORT], strict=True)]
+    pairs = [0, 1, 0]
+    batched = generate_batch(model, clip_tokens[:2], prompts, pair_index=pairs, limit=12)
+    for prompt, pair, row in zip(prompts, pairs, batched, strict=True):
+        expected = oracle(model, clip_tokens[pair], prompt, 12)
+        prefix = prefill(model, clip_tokens[pair], prompt.prefix)
+        plain = generate(model, prefix, prompt.suffix, limit=12)
+        check(plain, *expected)
+        check(generate(model, prefix, prompt.suffix, limit=12, trie=short_trie), *expected)
+        check(row, *expected)
+        # A trie that fits for some tokens and then does not: the guess has to be cut off again.
+        for cut in range(1, len(plain.token_ids)):
+            wrong = (*plain.token_ids[:cut], 7, 8, 9, model.tokenizer.eos_id)
+            trie = AnswerTrie([wrong])
+            fallen = generate(model, prefix, prompt.suffix, limit=12, trie=trie)
+            check(fallen, *expected)
+
+
+@pytest.mark.parametrize("answer", ["New buildings: <SEG>", "Vegetation to roads: <SEG>", REFUSAL])
+def test_a_taught_model_walks_the_trie_in_fewer_passes(
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie, answer: str
+) -> None:
+    prompt = build_prompt(make_model().tokenizer, QUERIES[0], Mode.SHORT)
+    target = make_model().tokenizer.encode_answer(answer)
+    model = teach(make_model(1), prompt, clip_tokens[0], target)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    plain = generate(model, prefix, prompt.suffix, limit=32)
+    quick = generate(model, prefix, prompt.suffix, limit=32, trie=short_trie)
+    assert quick.token_ids == plain.token_ids == target
+    assert plain.passes == len(target)
+    assert quick.passes < plain.passes
+    assert quick.passes <= 4
+    check(quick, *oracle(model, clip_tokens[0], prompt, 32))
+    assert quick.seg_probability == pytest.approx(plain.seg_probability, abs=1e-4)
+    assert (quick.seg_embedding is None) == (answer == REFUSAL)
+    assert quick.text == answer.removesuffix(": <SEG>")
+
+
+def test_training_and_inference_take_the_same_seg_state(make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie) -> None:
+    answer = "Lost trees: <SEG>"
+    prompt = build_prompt(make_model().tokenizer, QUERIES[1], Mode.SHORT)
+    model = teach(make_model(2), prompt, clip_tokens[1], make_model().tokenizer.encode_answer(answer))
+    with torch.no_grad():
+        trained = model(clip_tokens[1:2], [prompt], [answer]).seg_embeddings[0]
+    prefix = prefill(model, clip_tokens[1], prompt.prefix)
+    for trie in (None, short_trie):
+        inferred = generate(model, prefix, prompt.suffix, limit=32, trie=trie)
+        assert inferred.text == "Lost trees"
+        assert inferred.seg_embedding is not None
+        torch.testing.assert_close(inferred.seg_embedding, trained, atol=1e-4, rtol=0)
+
+
+def test_seg_is_fed_at_the_token_limit_too(make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie) -> None:
+    tokenizer = make_model().tokenizer
+    prompt = build_prompt(tokenizer, QUERIES[0], Mode.SHORT)
+    target = tokenizer.encode_answer("New roads: <SEG>")
+    model = teach(make_model(3), prompt, clip_tokens[0], target)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    whole = generate(model, prefix, prompt.suffix, limit=32)
+    # The last allowed token is <SEG> itself.
+    limit = target.index(tokenizer.seg_id) + 1
+    batch = generate_batch(model, clip_tokens[:1], [prompt], limit=limit)[0]
+    one_guess = AnswerTrie([target])
+    for cut in (batch, *(generate(model, prefix, prompt.suffix, limit=limit, trie=t) for t in (None, short_trie, one_guess))):
+        assert cut.token_ids == target[:limit]
+        assert cut.seg_embedding is not None
+        assert whole.seg_embedding is not None
+        torch.testing.assert_close(cut.seg_embedding, whole.seg_embedding, atol=1e-4, rtol=0)
+    # One less: <SEG> is never chosen.
+    for trie in (None, short_trie, one_guess):
+        assert generate(model, prefix, prompt.suffix, limit=limit - 1, trie=trie).seg_embedding is None
+
+
+def test_the_first_seg_counts(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
+    tokenizer = make_model().tokenizer
+    prompt = build_prompt(tokenizer, QUERIES[0], Mode.SHORT)
+    target = (*tokenizer.encode_fixed("a <SEG>b <SEG>"), tokenizer.eos_id)
+    model = teach(make_model(4), prompt, clip_tokens[0], target)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    assert target.count(tokenizer.seg_id) == 2
+    for trie in (None, AnswerTrie([target])):
+        check(generate(model, prefix, prompt.suffix, limit=32, trie=trie), *oracle(model, clip_tokens[0], prompt, 32))
+
+
+def test_cached_prefix_is_bit_for_bit_cold_and_never_changed(model: ReasonerModel, clip_tokens: torch.Tensor) -> None:
+    prompts = [build_prompt(model.tokenizer, q, Mode.EXPLAINED) for q in QUERIES]
+    kept = prefill(model, clip_tokens[0], prompts[0].prefix)
+    before = [(k.clone(), v.clone()) for k, v in kept.layers]
+    for prompt in prompts:
+        warm = generate(model, kept, prompt.suffix, limit=10)
+        cold = generate(model, prefill(model, clip_tokens[0], prompt.prefix), prompt.suffix, limit=10)
+        assert warm.token_ids == cold.token_ids
+        assert warm.seg_probability == cold.seg_probability
+        assert (warm.seg_embedding is None) == (cold.seg_embedding is None)
+        if warm.seg_embedding is not None and cold.seg_embedding is not None:
+            assert torch.equal(warm.seg_embedding, cold.seg_embedding)
+    for (k, v), (k0, v0) in zip(kept.layers, before, strict=True):
+        assert torch.equal(k, k0)
+        assert torch.equal(v, v0)
+    assert kept.length == len(prompts[0].prefix) + 2 * (model.config.image_tokens - 1)
+
+
+def test_a_clone_owns_its_memory(model: ReasonerModel, clip_tokens: torch.Tensor) -> None:
+    prefix = prefill(model, clip_tokens[0], build_prompt(model.tokenizer, "x", Mode.SHORT).prefix)
+    with torch.inference_mode():
+        for layer in prefix.clone().layers:
+            layer.keys.zero_()
+            layer.values.zero_()
+    assert all(k.any() and v.any() for k, v in prefix.layers)
+
+
+def test_forced_tokens_stop_at_branches_and_before_the_end() -> None:
+    trie = AnswerTrie([(1, 2, 3, 9), (1, 2, 4, 9), (5, 9)])
+    assert trie.forced() == ()
+    one = trie.child(1)
+    assert one is not None
+    assert one.forced() == (2,)
+    five = trie.child(5)
+    assert five is not None
+    assert five.forced() == ()
+    assert trie.child(7) is None
+    assert AnswerTrie().forced() == ()
+
+
+def small(size: int) -> Prefix:
+    tensor = torch.zeros(1, 1, size, 1)
+    return Prefix(layers=((tensor, tensor.clone()),))
+
+
+def test_prefix_cache_is_bounded_in_bytes_and_drops_the_least_recently_used() -> None:
+    entry = small(10)
+    assert entry.nbytes == 80
+    cache = PrefixCache(200)
+    for key in ("a", "b"):
+        cache.get_or_compute((key,), lambda: small(10))
+    assert cache.get(("a",)) is not None
+    cache.get_or_compute(("c",), lambda: small(10))
+    assert cache.get(("b",)) is None
+    assert cache.get(("a",)) is not None
+    assert (len(cache), cache.nbytes) == (2, 160)
+    # What is larger than the bound is used and not kept.
+    assert cache.get_or_compute(("big",), lambda: small(100)).length == 100
+    assert cache.get(("big",)) is None
+    assert cache.nbytes == 160
+    empty = PrefixCache(0)
+    empty.get_or_compute(("a",), lambda: small(1))
+    assert len(empty) == 0
+
+
+def test_prefix_cache_computes_once() -> None:
+    cache = PrefixCache(200)
+    first = cache.get_or_compute(("a",), lambda: small(10))
+    assert cache.get_or_compute(("a",), lambda: pytest.fail("computed again")) is first
+
+
+def test_seg_probability_is_that_of_the_softmax(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
+    tokenizer = make_model().tokenizer
+    prompt = build_prompt(tokenizer, QUERIES[0], Mode.SHORT)
+    target = tokenizer.encode_answer("New roads: <SEG>")
+    model = teach(make_model(3), prompt, clip_tokens[0], target)
+    out = generate(model, prefill(model, clip_tokens[0], prompt.prefix), prompt.suffix, limit=32)
+    with torch.no_grad():
+        logits = model(clip_tokens[:1], [prompt], ["New roads: <SEG>"]).answer_logits[0]
+    at = target.index(tokenizer.seg_id)
+    assert math.isclose(out.seg_probability, float(logits[at].softmax(-1)[tokenizer.seg_id]), abs_tol=1e-4)

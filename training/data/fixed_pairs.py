@@ -1,0 +1,104 @@
+"""Fixed lists of generated pairs to measure on: the same for everybody, and able to prove it.
+
+A list is decided by kind, split, count and seed; a longer list begins with the shorter one. Its hash covers
+every pixel and label, so a report can name what it was measured on. Another image decoder may round
+differently, which the hash then shows.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reasoncd.errors import InvalidInputError
+from training.data.composites import CompositeSource
+from training.data.labels import LabelledPair
+from training.data.real_tiles import dubai_tiles
+
+GENERATOR_VERSION = 1
+"""Raised whenever the same seed gives other pairs; part of the seed, and to be printed with every figure."""
+
+PairKind = Literal["composite", "scene"]
+MeasuredSplit = Literal["validation", "test"]
+
+_SIZE = 256
+_KIND_KEYS: dict[PairKind, int] = {"composite": 1, "scene": 2}
+_SPLIT_KEYS: dict[MeasuredSplit, int] = {"validation": 1, "test": 2}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FixedPairs:
+    """A list of pairs and what identifies it."""
+
+    kind: PairKind
+    """Composites of real tiles, or rendered scenes."""
+    split: MeasuredSplit
+    """Which tiles the composites use; scenes of the two splits have other seeds."""
+    seed: int
+    """The seed that was asked for."""
+    version: int
+    """`GENERATOR_VERSION` of the code that made the list."""
+    sha256: str
+    """Hash over all pixels and labels, in order."""
+    pairs: tuple[LabelledPair, ...]
+    """The pairs, 256 x 256 each."""
+
+
+def validation_pairs(
+    kind: PairKind, split: MeasuredSplit, count: int, seed: int, *, root: Path | None = None
+) -> FixedPairs:
+    """Make one fixed list of pairs.
+
+    Args:
+        kind: `composite` (needs the real tiles) or `scene`.
+        split: `validation` or `test`; training tiles are not measured on.
+        count: number of pairs, 1 or more.
+        seed: 0 or more; reports use one committed seed.
+        root: the data folder for composites; found by `real_tiles.data_root` where None.
+
+    Raises:
+        InvalidInputError: if kind, split, count or seed is none of these.
+        NotFoundError: if the tiles of a composite are absent.
+    """
+    if kind not in _KIND_KEYS:
+        raise InvalidInputError(f"kind is {kind!r}; give composite or scene")
+    if split not in _SPLIT_KEYS:
+        raise InvalidInputError(f"split is {split!r}; give validation or test")
+    if count < 1 or seed < 0:
+        raise InvalidInputError(f"count is {count} and seed {seed}; give at least 1 and at least 0")
+    draw = _composites(split, root) if kind == "composite" else _scenes()
+    # One generator per pair: a list may grow without altering its beginning.
+    keys = (GENERATOR_VERSION, _KIND_KEYS[kind], _SPLIT_KEYS[split], seed)
+    pairs = tuple(draw(np.random.default_rng([*keys, number])) for number in range(count))
+    return FixedPairs(
+        kind=kind, split=split, seed=seed, version=GENERATOR_VERSION, sha256=pairs_sha256(pairs), pairs=pairs
+    )
+
+
+def pairs_sha256(pairs: Sequence[LabelledPair]) -> str:
+    """Hex SHA-256 over the images, land cover and building change of pairs, in order, sizes included."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        arrays = (pair.image_t1, pair.image_t2, pair.land_t1, pair.land_t2, pair.building_change)
+        for array in arrays:
+            if array is None:
+                digest.update(b"none;")
+                continue
+            digest.update(f"{array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _composites(split: MeasuredSplit, root: Path | None) -> Callable[[np.random.Generator], LabelledPair]:
+    source = CompositeSource(dubai_tiles(split, root))
+    return lambda rng: source.sample(rng, size=_SIZE)
+
+
+def _scenes() -> Callable[[np.random.Generator], LabelledPair]:
+    # Here, since composites are measured without the renderer.
+    from training.data.scenes import render_pair
+
+    return lambda rng: render_pair(rng, size=_SIZE)

@@ -1,0 +1,105 @@
+"""Stage (a): vision encoder and mask decoder against a learned table of one prompt per target.
+
+The table stands where the reasoner will stand. Its rows are the prompt space: once this stage is
+done they are frozen, given a `seg_space` identifier, and the reasoner is trained to hit them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reasoncd.ontology import TARGETS
+from services.mask_decoder.config import MaskDecoderConfig
+from services.mask_decoder.model import ChangeMaskDecoder, Prompts
+from services.vision_encoder.config import VisionEncoderConfig
+from services.vision_encoder.model import ChangeFeatureEncoder
+from training.data.batches import PairBatch
+from training.losses import LossWeights, mask_bce, mask_dice, presence_loss, quality_loss
+from training.stages.auxiliary import DenseChangeHead, LandCoverHead
+
+PROMPT_NOISE = 0.1
+"""Standard deviation of the noise on unit-variance prompts: a reasoner will never hit them exactly."""
+
+
+class PromptTable(nn.Module):
+    """One prompt per target, normalised so that every component has unit variance on average."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.randn(len(TARGETS), dim))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """int64 (Q,) -> (Q, D)."""
+        return F.layer_norm(self.rows, self.rows.shape[1:])[index]
+
+
+class VisionStage(nn.Module):
+    """Losses of stage (a) for one batch."""
+
+    def __init__(
+        self, vision: VisionEncoderConfig, decoder: MaskDecoderConfig, weights: LossWeights | None = None
+    ) -> None:
+        super().__init__()
+        self.weights = weights or LossWeights()
+        self.encoder = ChangeFeatureEncoder(vision)
+        self.decoder = ChangeMaskDecoder(decoder)
+        self.table = PromptTable(decoder.embed_dim)
+        self.land_head = LandCoverHead(self.encoder.fusion.date_channels)
+        self.change_head = DenseChangeHead(vision.out_channels)
+
+    def freeze_pretrained(self, *, sam: bool, early_backbone: bool) -> None:
+        """Stop training what is pretrained: the SAM encoder, the backbone's first stages.
+
+        The first stages run at stride 2: most of the backward pass, least of what there is to learn.
+        """
+        if sam:
+            self.encoder.sam.requires_grad_(False)
+        if early_backbone and self.encoder.fpn is not None:
+            for name, parameter in self.encoder.fpn.backbone.named_parameters():
+                if name.startswith(("conv_stem", "conv1", "bn1", "blocks.0", "blocks.1", "layer1")):
+                    parameter.requires_grad_(False)
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        """The batch's losses by name; `loss` is what is minimised."""
+        with torch.autocast("cpu" if batch.images.device.type == "cpu" else "cuda", torch.bfloat16):
+            dates = self.encoder.encode_dates(batch.images)
+            fused = self.encoder.fusion.fuse_pair(dates)
+            seg = self.table(batch.target_index)
+            if self.training:
+                seg = seg + PROMPT_NOISE * torch.randn_like(seg)
+            out = self.decoder(fused, Prompts(seg=seg), batch.pair_index)
+            land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
+            change = self.change_head(fused, batch.lands)
+        logits = self.decoder.to_input_size(out.mask_logits)
+        w = self.weights
+        losses: dict[str, Tensor] = {
+            "bce": mask_bce(logits, batch.truth, changed_pixel=w.changed_pixel).mean(),
+            "dice": mask_dice(logits, batch.truth).mean(),
+            "presence": presence_loss(out.presence_logits, batch.presence),
+            "quality": quality_loss(out.quality, logits, batch.truth),
+            "land": land,
+            "change": change,
+        }
+        losses["loss"] = (
+            w.bce * losses["bce"]
+            + w.dice * losses["dice"]
+            + 0.2 * losses["presence"]
+            + 0.2 * losses["quality"]
+            + 0.3 * losses["land"]
+            + 1.0 * losses["change"]
+        )
+        return losses
+
+
+def load_backbone(stage: VisionStage, state: dict[str, Any]) -> None:
+    """Put ImageNet weights (timm names of the whole classifier) under the pyramid, strictly."""
+    if stage.encoder.fpn is None:
+        raise ValueError("this configuration has no backbone to load weights into")
+    backbone = stage.encoder.fpn.backbone
+    own = backbone.state_dict()
+    missing = [k for k in own if k not in state]
+    if missing:
+        raise ValueError(f"backbone weights lack {len(missing)} entries, first {missing[0]}")
+    backbone.load_state_dict({k: state[k] for k in own})
