@@ -29,9 +29,7 @@ _NAME_BY_TORCH: dict[torch.dtype, DType] = {
 assert sys.byteorder == "little"
 
 
-def to_torch(
-    tensor: Tensor, *, device: torch.device | str = "cpu", name: str = "tensor"
-) -> torch.Tensor:
+def to_torch(tensor: Tensor, *, device: torch.device | str = "cpu", name: str = "tensor") -> torch.Tensor:
     """Copy a wire tensor into torch.
 
     Args:
@@ -47,7 +45,9 @@ def to_torch(
     """
     dtype = _TORCH_BY_NAME[tensor.dtype]
     # torch.frombuffer refuses empty buffers; a writable copy avoids aliasing immutable bytes.
-    flat = torch.frombuffer(bytearray(tensor.data), dtype=dtype) if tensor.data else torch.empty(0, dtype=dtype)
+    flat = (
+        torch.frombuffer(bytearray(tensor.data), dtype=dtype) if tensor.data else torch.empty(0, dtype=dtype)
+    )
     if dtype.is_floating_point and not bool(torch.isfinite(flat).all()):
         raise InvalidInputError(f"{name} holds NaN or infinite values; send finite features")
     return flat.reshape(tensor.shape).to(device)
@@ -65,7 +65,9 @@ def from_torch(tensor: torch.Tensor) -> Tensor:
     name = _NAME_BY_TORCH.get(tensor.dtype)
     if name is None:
         known = ", ".join(_TORCH_BY_NAME)
-        raise InvalidInputError(f"tensor dtype {tensor.dtype} cannot cross a port; convert it to one of {known}")
+        raise InvalidInputError(
+            f"tensor dtype {tensor.dtype} cannot cross a port; convert it to one of {known}"
+        )
     host = tensor.detach().cpu().contiguous()
     # numpy lacks bfloat16, and refuses to view 0-d tensors as bytes: flatten, then reinterpret.
     raw = host.reshape(-1).view(torch.uint8).numpy()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
@@ -106,7 +106,8 @@ def run_stage(
         folder: where saves, `log.csv` and the finished weights go.
         keep: which entries of the state dict the finished weights hold.
         on_log: is told one line now and then.
-        validate: figures of the current weights, every `validate_steps`.
+        validate: figures of the current weights, every `validate_steps` and at the end.
+        validate_steps: steps between two validations.
         stop_after: stop after this many steps in this call, saved, without finishing.
 
     Returns:
@@ -129,6 +130,9 @@ def run_stage(
     while step < config.steps:
         torch.manual_seed(config.seed * 1_000_003 + step)
         losses: Losses = engine(batches(step))
+        # Before the weights are touched, so that no save ever holds what such a loss would make of them.
+        if not isfinite(float(losses["loss"].detach())):
+            raise InvalidInputError(f"the loss at step {step + 1} is not finite; lower the learning rate")
         engine.backward(losses["loss"])
         engine.step()
         for name, value in losses.items():
@@ -140,8 +144,6 @@ def run_stage(
             span = step - max(first, (step - 1) // config.log_steps * config.log_steps)
             means = {k: v / max(span, 1) for k, v in totals.items()}
             totals = {}
-            if means["loss"] != means["loss"]:
-                raise InvalidInputError(f"the loss at step {step} is not a number; lower the learning rate")
             _log(folder, step, means)
             pace = (time.monotonic() - started) / (step - first)
             left = pace * (config.steps - step) / 60
@@ -170,7 +172,8 @@ def _engine(stage: nn.Module, config: RunConfig) -> Any:
     """DeepSpeed's engine around a stage, with torch's own AdamW (DeepSpeed's compile for minutes)."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    for name, value in alone.items():
         os.environ.setdefault(name, value)
     if "MASTER_PORT" not in os.environ:
         os.environ["MASTER_PORT"] = str(_free_port())
@@ -180,7 +183,10 @@ def _engine(stage: nn.Module, config: RunConfig) -> Any:
 
     logger.setLevel("WARNING")
     optimizer = torch.optim.AdamW(_parameter_groups(stage, config), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate_factor(s, config))
+    # The schedule is moved once per update, the steps of a run are counted in batches.
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda update: learning_rate_factor(update * config.accumulation, config)
+    )
     engine, *_ = deepspeed.initialize(
         model=stage,
         optimizer=optimizer,
@@ -219,18 +225,26 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _resume(
-    engine: Any, folder: Path, average: AveragedWeights | None, on_log: Callable[[str], None]
-) -> int:
+def _resume(engine: Any, folder: Path, average: AveragedWeights | None, on_log: Callable[[str], None]) -> int:
     """Load the last save, if any; returns the step to go on from."""
     if not (folder / "latest").exists():
         return 0
     tag = (folder / "latest").read_text().strip()
-    _, client = engine.load_checkpoint(str(folder), tag=tag)
+    _, client = engine.load_checkpoint(str(folder), tag=tag, custom_load_fn=_load_trainable)
     if average is not None:
-        average.average = load_file(folder / tag / EMA_FILE)
+        saved = load_file(folder / tag / EMA_FILE)
+        average.average = {name: saved[name].to(now.device) for name, now in average.average.items()}
     on_log(f"goes on from step {client['step']}")
     return int(client["step"])
+
+
+def _load_trainable(src: Mapping[str, Tensor], dst: nn.Module) -> None:
+    """Load a save; frozen parameters are not in it and stay as the caller built them."""
+    missing, unexpected = dst.load_state_dict(src, strict=False)
+    frozen = {name for name, parameter in dst.named_parameters() if not parameter.requires_grad}
+    wrong = [*unexpected, *(name for name in missing if name not in frozen)]
+    if wrong:
+        raise InvalidInputError(f"the save does not fit the stage at {wrong[0]}; train in another folder")
 
 
 def _save(engine: Any, folder: Path, step: int, average: AveragedWeights | None) -> None:
@@ -239,7 +253,12 @@ def _save(engine: Any, folder: Path, step: int, average: AveragedWeights | None)
     (folder / tag).mkdir(exist_ok=True)
     if average is not None:
         save_file({k: v.contiguous() for k, v in average.average.items()}, folder / tag / EMA_FILE)
-    engine.save_checkpoint(str(folder), tag=tag, client_state={"step": step}, exclude_frozen_parameters=True)
+    engine.save_checkpoint(
+        str(folder), tag=tag, client_state={"step": step}, save_latest=False, exclude_frozen_parameters=True
+    )
+    part = folder / "latest.part"
+    part.write_text(tag)
+    part.replace(folder / "latest")
     for old in folder.glob("step*"):
         if old.name != tag:
             shutil.rmtree(old)

@@ -4,6 +4,7 @@ The one module that uses peft. It does not read or write files.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +14,6 @@ from reasoncd.errors import CheckpointError
 from services.reasoner.config import LlamaDims, ReasonerConfig
 from services.reasoner.model import ADAPTER, ReasonerModel
 from services.reasoner.tokens import ReasonerTokenizer
-
 
 PEFT_PREFIX = "base_model.model."
 TOKEN_ROWS = "token_adapter.trainable_tokens_delta"
@@ -34,7 +34,6 @@ def build_llm(dims: LlamaDims) -> LlamaForCausalLM:
             rms_norm_eps=dims.rms_norm_eps,
             rope_parameters={"rope_type": "default", "rope_theta": dims.rope_theta},
             tie_word_embeddings=dims.tied_head,
-            attn_implementation="sdpa",
         )
     )
 
@@ -56,7 +55,8 @@ def build_reasoner(
         base_llm: pretrained weights, taken over and changed in place; None builds random ones.
         seed: of every random initialisation.
         dtype: of the frozen language model. Adapter, control rows and projections are float32.
-        adapter: False leaves peft out, for weights that are merged into the model afterwards.
+        adapter: False leaves peft and the start values of what it trains out, for weights that are merged
+            into the model afterwards.
 
     Raises:
         CheckpointError: `base_llm` does not have the configuration's dimensions, or the tokenizer is not
@@ -68,27 +68,46 @@ def build_reasoner(
         _check_dims(llm, config.llm)
         if tokenizer.control_ids[0] > config.llm.vocab_size:
             raise CheckpointError(
-                f"the tokenizer has {tokenizer.control_ids[0]} entries before the control tokens but the language "
-                f"model {config.llm.vocab_size}; use the tokenizer of the base model"
+                f"the tokenizer has {tokenizer.control_ids[0]} entries before the control tokens but the "
+                f"language model {config.llm.vocab_size}; use the tokenizer of the base model"
             )
         add_control_rows(llm, tokenizer)
-        llm = llm.to(dtype).requires_grad_(False)
+        if adapter:
+            _start_control_rows(llm, tokenizer)
+        torch.nn.Module.to(llm, dtype)  # transformers hides the types of its own `to`
+        llm.requires_grad_(False)
         model = ReasonerModel(config, tokenizer, add_adapter(llm, config, tokenizer) if adapter else llm)
-        _match_embedding_scale(model)
+        if adapter:
+            _match_embedding_scale(model)
     return model
 
 
 def add_control_rows(llm: LlamaForCausalLM, tokenizer: ReasonerTokenizer) -> None:
-    """Give embedding and head one row for every token; the control rows start near the mean of the others.
+    """Give embedding and head one more row, of zeros, for every token that they lack; a tie stays a tie."""
+    size = max(tokenizer.size, llm.config.vocab_size)
+    embedding, head = llm.model.embed_tokens, llm.lm_head
+    tied = head.weight is embedding.weight
+    embedding.weight = _with_rows(embedding.weight, size)
+    head.weight = embedding.weight if tied else _with_rows(head.weight, size)
+    embedding.num_embeddings = head.out_features = size
+    llm.config.vocab_size = llm.vocab_size = llm.model.vocab_size = size
+
+
+def _with_rows(weight: torch.Tensor, size: int) -> nn.Parameter:
+    more = weight.new_zeros(size - len(weight), weight.shape[1])
+    return nn.Parameter(torch.cat([weight.detach(), more]), requires_grad=weight.requires_grad)
+
+
+def _start_control_rows(llm: LlamaForCausalLM, tokenizer: ReasonerTokenizer) -> None:
+    """Start the control rows near the mean of the others.
 
     A row far from all others would dominate or vanish in the softmax; the mean gives the new tokens an
     average logit, and a little noise tells them apart.
     """
     first, size = tokenizer.control_ids[0], tokenizer.size
-    llm.resize_token_embeddings(max(size, llm.config.vocab_size), mean_resizing=False)
-    weights = [llm.get_input_embeddings().weight]
+    weights = [llm.model.embed_tokens.weight]
     if not llm.config.tie_word_embeddings:
-        weights.append(llm.get_output_embeddings().weight)
+        weights.append(llm.lm_head.weight)
     with torch.no_grad():
         for weight in weights:
             known = weight[:first].float()
@@ -99,8 +118,8 @@ def add_control_rows(llm: LlamaForCausalLM, tokenizer: ReasonerTokenizer) -> Non
 def add_adapter(llm: LlamaForCausalLM, config: ReasonerConfig, tokenizer: ReasonerTokenizer) -> nn.Module:
     """Wrap a language model by peft: LoRA (A Kaiming, B zero) and trainable control rows, float32.
 
-    A head of its own (LLaMA 2) has its own rows for the control tokens; without them `<SEG>` could never learn to be
-    chosen. A tied head (SmolLM2) follows the embedding.
+    A head of its own (LLaMA 2) has its own rows for the control tokens; without them `<SEG>` could never
+    learn to be chosen. A tied head (SmolLM2) follows the embedding.
     """
     # peft takes a second to import and serving does without it.
     from peft import LoraConfig, get_peft_model
@@ -112,7 +131,7 @@ def add_adapter(llm: LlamaForCausalLM, config: ReasonerConfig, tokenizer: Reason
         lora_alpha=config.lora.alpha,  # type: ignore[arg-type]
         lora_dropout=config.lora.dropout,
         target_modules=list(config.lora.targets),
-        trainable_token_indices={layer: ids for layer in token_layers(config)},
+        trainable_token_indices=dict.fromkeys(token_layers(config), ids),
     )
     wrapped: nn.Module = get_peft_model(llm, lora)
     return wrapped
@@ -194,7 +213,7 @@ def _match_embedding_scale(model: ReasonerModel) -> None:
 
 
 def _check_dims(llm: LlamaForCausalLM, dims: LlamaDims) -> None:
-    found = llm.config
+    found: Any = llm.config
     actual = LlamaDims(
         vocab_size=found.vocab_size,
         width=found.hidden_size,
@@ -209,4 +228,6 @@ def _check_dims(llm: LlamaForCausalLM, dims: LlamaDims) -> None:
         tied_head=bool(found.tie_word_embeddings),
     )
     if actual != dims:
-        raise CheckpointError(f"the base language model is {actual} but the configuration says {dims}; use the right base")
+        raise CheckpointError(
+            f"the base language model is {actual} but the configuration says {dims}; use the right base"
+        )

@@ -92,7 +92,14 @@ class ReasonerConfig:
     """Of the language model at inference; the `<SEG>` path is float32 always."""
 
     def __post_init__(self) -> None:
-        for name in ("clip_width", "image_tokens", "seg_dim", "seg_mlp_hidden", "max_new_tokens", "max_query_tokens"):
+        for name in (
+            "clip_width",
+            "image_tokens",
+            "seg_dim",
+            "seg_mlp_hidden",
+            "max_new_tokens",
+            "max_query_tokens",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.prefix_cache_bytes < 0:
@@ -106,7 +113,13 @@ def paper() -> ReasonerConfig:
     return ReasonerConfig(
         base_model="llama2-7b-chat",
         llm=LlamaDims(
-            vocab_size=32_000, width=4096, mlp_width=11_008, layers=32, heads=32, kv_heads=32, max_positions=4096
+            vocab_size=32_000,
+            width=4096,
+            mlp_width=11_008,
+            layers=32,
+            heads=32,
+            kv_heads=32,
+            max_positions=4096,
         ),
         clip_width=1024,
         image_tokens=256,

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import torch
 
 from reasoncd import __version__
+from reasoncd.base_models import base_model_dir
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
-from reasoncd.base_models import base_model_dir
 from reasoncd.errors import InvalidInputError
 from reasoncd.ontology import SHORT_ANSWERS
 from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent, ReasonText
@@ -60,7 +60,9 @@ class ReasonerEngine:
             NotFoundError: the base model is not in the cache.
             CheckpointError: files, configuration and base model do not fit each other.
         """
-        config = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where=f"{checkpoint.path}/config.json: reasoner")
+        config = from_dict(
+            ReasonerConfig, checkpoint.config("reasoner"), where=f"{checkpoint.path}/config.json: reasoner"
+        )
         dtype = dtype or _DTYPES[config.dtype]
         base_llm = None
         if config.base_model is not None:
@@ -97,7 +99,7 @@ class ReasonerEngine:
         return self._answer(self._prefix(clip_tokens, prompt), prompt)
 
     def reason_cached(self, digest: str, query: str, mode: Mode) -> Iterator[ReasonEvent] | None:
-        """Like `reason` for features sent before, named by `Tensor.digest`; None where they are needed again."""
+        """Like `reason` for features sent before, named by `Tensor.digest`; None where they are needed."""
         prompt = self._prompt(query, mode)
         prefix = self._prefixes.get(self._key(digest))
         return None if prefix is None else self._answer(prefix, prompt)
@@ -117,8 +119,8 @@ class ReasonerEngine:
         expected = (2, config.image_tokens, config.clip_width)
         if clip_tokens.dtype != "bfloat16" or clip_tokens.shape != expected:
             raise InvalidInputError(
-                f"clip_tokens is {clip_tokens.dtype} {clip_tokens.shape}; expected bfloat16 {expected}: use the vision "
-                "encoder of the same checkpoint"
+                f"clip_tokens is {clip_tokens.dtype} {clip_tokens.shape}; expected bfloat16 {expected}: "
+                "use the vision encoder of the same checkpoint"
             )
         return self._prefixes.get_or_compute(
             self._key(clip_tokens.digest),
@@ -132,13 +134,14 @@ class ReasonerEngine:
         trie = self._trie if prompt.mode is Mode.SHORT else None
         steps = decode(self._model, prefix, prompt.suffix, limit=self._model.config.max_new_tokens, trie=trie)
         stream = TextStream(self._model.tokenizer)
-        while True:
+        generation: Generation | None = None
+        while generation is None:
             try:
-                token = next(steps)
+                piece = stream.push(next(steps))
             except StopIteration as end:
-                generation: Generation = end.value
+                generation = end.value
                 break
-            if piece := stream.push(token):
+            if piece:
                 yield ReasonText(text=piece)
         if piece := stream.finish():
             yield ReasonText(text=piece)

@@ -1,8 +1,8 @@
 """Greedy decoding: one answer at a time with guesses from a trie, or many at once.
 
-Plain greedy decoding feeds one token a pass. Where the answers that the model was trained to give form a trie, the
-tokens that follow without a branch are fed along as a guess and verified by the same pass: the tokens are
-those of plain decoding, in fewer passes. A wrong guess is cut off and decoding goes on plainly.
+Plain greedy decoding feeds one token a pass. Where the answers that the model was trained to give form a
+trie, the tokens that follow without a branch are fed along as a guess and verified by the same pass: the
+tokens are those of plain decoding, in fewer passes. A wrong guess is cut off and decoding goes on plainly.
 
 After `<SEG>` is chosen it is fed once more, at the token limit too: its state is the embedding. The
 first `<SEG>` counts. This module knows neither modes nor events.
@@ -42,15 +42,16 @@ class AnswerTrie:
     """
 
     def __init__(self, answers: Iterable[Sequence[int]] = ()) -> None:
-        self._children: dict[int, AnswerTrie] = {}
+        self.children: dict[int, AnswerTrie] = {}
+        """The nodes after each possible next token."""
         for answer in answers:
             node = self
             for token in answer:
-                node = node._children.setdefault(token, AnswerTrie())
+                node = node.children.setdefault(token, AnswerTrie())
 
     def child(self, token: int) -> "AnswerTrie | None":
         """The node after `token`, or None where no answer goes on like this."""
-        return self._children.get(token)
+        return self.children.get(token)
 
     def forced(self) -> tuple[int, ...]:
         """The tokens that follow before the next branch; the last token of an answer is not among them.
@@ -59,9 +60,9 @@ class AnswerTrie:
         """
         tokens: list[int] = []
         node = self
-        while len(node._children) == 1:
-            token, child = next(iter(node._children.items()))
-            if not child._children:
+        while len(node.children) == 1:
+            token, child = next(iter(node.children.items()))
+            if not child.children:
                 break
             tokens.append(token)
             node = child
@@ -236,7 +237,9 @@ def generate_batch(
             mask, active = mask[rows], [active[n] for n in going]
         mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
         last = torch.tensor([[answers[i].ids[-1]] for i in active], device=mask.device)
-        states = model.run(model.embed(last), mask=mask, positions=positions_of(mask)[:, -1:], cache=cache)[:, -1]
+        states = model.run(model.embed(last), mask=mask, positions=positions_of(mask)[:, -1:], cache=cache)[
+            :, -1
+        ]
         for i, state in zip(active, states, strict=True):
             answers[i].take_state(state)
 

@@ -1,9 +1,10 @@
 """SentencePiece BPE models in LLaMA's format: converting one, and generating a small one for tests.
 
-LLaMA 2 ships a `tokenizer.model` (a SentencePiece protobuf: `<unk> <s> </s>`, 256 byte pieces, merged pieces by
-falling score, single characters). `from_sentencepiece` turns it into the tokenizer that the reasoner uses;
-`generate_sentencepiece` writes a model of the same format, so that the paper's path runs without LLaMA's
-files. Nothing is executed from the file. It does not know control tokens beyond the base's three.
+LLaMA 2 ships a `tokenizer.model` (a SentencePiece protobuf: `<unk> <s> </s>`, 256 byte pieces, merged
+pieces by falling score, single characters). `from_sentencepiece` turns it into the tokenizer that the
+reasoner uses; `generate_sentencepiece` writes a model of the same format, so that the paper's path runs
+without LLaMA's files. Nothing is executed from the file. It does not know control tokens beyond the
+base's three.
 """
 
 from itertools import islice, product
@@ -31,20 +32,25 @@ def from_sentencepiece(model: bytes) -> ReasonerTokenizer:
     Raises:
         CheckpointError: it is no such model.
     """
-    # Imported here: serving reads tokenizer.json and needs neither sentencepiece nor its protobuf.
     from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
 
-    proto: Any = sentencepiece_model_pb2.ModelProto()
+    proto = _empty_model()
     try:
         proto.ParseFromString(model)
     except DecodeError as error:
-        raise CheckpointError(f"this is no SentencePiece model: {error}; give LLaMA's tokenizer.model") from error
+        raise CheckpointError(
+            f"this is no SentencePiece model: {error}; give LLaMA's tokenizer.model"
+        ) from error
     bos, eos, unk = BASE_NAMES[0]
     pieces = [p.piece for p in proto.pieces]
-    if proto.trainer_spec.model_type != _MODEL_BPE or not proto.trainer_spec.byte_fallback or pieces[:3] != [unk, bos, eos]:
+    if (
+        proto.trainer_spec.model_type != _MODEL_BPE
+        or not proto.trainer_spec.byte_fallback
+        or pieces[:3] != [unk, bos, eos]
+    ):
         raise CheckpointError(
-            f"the SentencePiece model is no byte-fallback BPE that begins with {unk} {bos} {eos}; give LLaMA's tokenizer.model"
+            f"the SentencePiece model is no byte-fallback BPE that begins with {unk} {bos} {eos}; "
+            "give LLaMA's tokenizer.model"
         )
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     backend = Tokenizer(
@@ -74,20 +80,22 @@ def generate_sentencepiece(entries: int = 32_000, *, words: tuple[str, ...] = ()
     Raises:
         ValueError: `entries` is too small or larger than what two- and three-letter pieces fill.
     """
-    from sentencepiece import sentencepiece_model_pb2
-
     characters = [SPACE, *ascii_lowercase, *ascii_uppercase, *digits, *punctuation]
     starts = [SPACE + w[: n + 1] for w in words for n in range(len(w))]
     pairs = (a + b for a, b in product(ascii_lowercase, repeat=2))
     led = (SPACE + a + b for a, b in product(ascii_lowercase, repeat=2))
     triples = (a + b + c for a, b, c in product(ascii_lowercase, repeat=3))
     capitals = (a + b + c for a, b, c in product(ascii_uppercase, ascii_lowercase, ascii_lowercase))
-    merged = dict.fromkeys([*starts, *(SPACE + c for c in ascii_lowercase), *pairs, *led, *triples, *capitals])
+    merged = dict.fromkeys(
+        [*starts, *(SPACE + c for c in ascii_lowercase), *pairs, *led, *triples, *capitals]
+    )
     room = entries - 3 - 256 - len(characters)
     if not len(starts) <= room <= len(merged):
-        raise ValueError(f"entries is {entries}; the generated pieces fill up to {entries - room + len(merged)}")
+        raise ValueError(
+            f"entries is {entries}; the generated pieces fill up to {entries - room + len(merged)}"
+        )
 
-    proto: Any = sentencepiece_model_pb2.ModelProto()
+    proto = _empty_model()
     bos, eos, unk = BASE_NAMES[0]
     for piece, kind in ((unk, _UNKNOWN), (bos, _CONTROL), (eos, _CONTROL)):
         proto.pieces.add(piece=piece, score=0.0, type=kind)
@@ -110,8 +118,15 @@ def load_sentencepiece(path: Path) -> ReasonerTokenizer:
     return from_sentencepiece(path.read_bytes())
 
 
+def _empty_model() -> Any:
+    # Imported here: serving reads tokenizer.json and needs neither sentencepiece nor its protobuf.
+    from sentencepiece import sentencepiece_model_pb2 as pb
+
+    return pb.ModelProto()  # type: ignore[attr-defined]  # generated at import
+
+
 def _merges(vocabulary: dict[str, int], pieces: list[str]) -> list[tuple[str, str]]:
-    """Every pair of pieces that makes a longer one, best piece first, which is what SentencePiece merges by."""
+    """Every pair of pieces that makes a longer one, best piece first: the order SentencePiece merges in."""
     merges = []
     for piece in pieces:
         splits = [(piece[:i], piece[i:]) for i in range(1, len(piece))]

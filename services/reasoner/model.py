@@ -16,7 +16,7 @@ the language model, A answer tokens, V vocabulary. It does not know losses, deco
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -84,12 +84,13 @@ class ReasonerModel(nn.Module):
     @property
     def causal_lm(self) -> LlamaForCausalLM:
         """The language model without peft's wrapper around it."""
-        return self.llm if isinstance(self.llm, LlamaForCausalLM) else self.llm.get_base_model()
+        inner = self.llm if isinstance(self.llm, LlamaForCausalLM) else self.llm.get_base_model()
+        return cast(LlamaForCausalLM, inner)
 
     @property
     def llama(self) -> LlamaModel:
         """The language model without its head."""
-        return self.causal_lm.model
+        return cast(LlamaModel, self.causal_lm.model)
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +100,7 @@ class ReasonerModel(nn.Module):
     @property
     def llm_dtype(self) -> torch.dtype:
         """Of the language model's activations."""
-        return self.llama.norm.weight.dtype
+        return cast(torch.Tensor, self.llama.norm.weight).dtype
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids (...,) -> embeddings (..., D), the trained control rows in place."""
@@ -125,7 +126,8 @@ class ReasonerModel(nn.Module):
 
     def seg_head(self, states: torch.Tensor) -> torch.Tensor:
         """States at `<SEG>` (..., D) -> float32 embeddings (..., seg_dim)."""
-        return self.seg_mlp(states.to(self.seg_mlp[0].weight.dtype)).float()
+        embeddings: torch.Tensor = self.seg_mlp(states.to(self.clip_projection.weight.dtype))
+        return embeddings.float()
 
     def project_images(self, clip_tokens: torch.Tensor) -> torch.Tensor:
         """CLIP patch tokens (P, T, N, C), any float dtype -> (P, T, N, D) in the language model's dtype.
@@ -140,7 +142,7 @@ class ReasonerModel(nn.Module):
                 f"(P, {', '.join(map(str, expected))}): use the vision encoder of the same preset"
             )
         projected = self.clip_projection(clip_tokens.to(self.device, self.clip_projection.weight.dtype))
-        return projected.to(self.llm_dtype)
+        return cast(torch.Tensor, projected).to(self.llm_dtype)
 
     def splice(self, ids: Sequence[int], images: torch.Tensor | None = None) -> Spliced:
         """Embed ids and replace each placeholder by its image.
@@ -197,7 +199,7 @@ class ReasonerModel(nn.Module):
         return states
 
     def prefill_prefix(self, clip_tokens: torch.Tensor, prefix: Sequence[int]) -> DynamicCache:
-        """Keys and values of the prompt up to the query, for P pairs: (P, T, N, C) -> P rows without padding."""
+        """Keys and values of the prompt up to the query: (P, T, N, C) -> P rows without padding."""
         images = self.project_images(clip_tokens)
         rows = torch.stack([self.splice(prefix, pair).embeddings for pair in images])
         cache = DynamicCache(config=self.llama.config)
@@ -219,8 +221,8 @@ class ReasonerModel(nn.Module):
             clip_tokens: (P, T, N, C).
             prompts: Q of them; all share one prefix.
             answers: Q texts as `answer_text` writes them; end-of-text is added here.
-            pair_index: the pair of each query where several ask about one: each pair's prefix is then computed
-                once. None means that query q asks about pair q.
+            pair_index: the pair of each query where several ask about one: each pair's prefix is then
+                computed once. None means that query q asks about pair q.
             padding_side: where shorter rows are filled up; the result does not depend on it.
 
         Raises:
@@ -228,8 +230,8 @@ class ReasonerModel(nn.Module):
         """
         if len(prompts) != len(answers) or len(prompts) != len(pair_index or clip_tokens):
             raise InvalidInputError(
-                f"{len(prompts)} prompts, {len(answers)} answers and {len(pair_index or clip_tokens)} pair references: "
-                "give one of each a query"
+                f"{len(prompts)} prompts, {len(answers)} answers and {len(pair_index or clip_tokens)} pair "
+                "references: give one of each a query"
             )
         targets = [self.tokenizer.encode_answer(answer) for answer in answers]
         # End-of-text is predicted, never fed.
@@ -288,7 +290,9 @@ def pad(
 ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """Rows (L_i, D) -> batch (B, L, D), mask (B, L) of 0 and 1, and where each row starts."""
     longest = max(len(row) for row in rows)
-    batch = [F.pad(r, (0, 0, longest - len(r), 0) if side == "left" else (0, 0, 0, longest - len(r))) for r in rows]
+    batch = [
+        F.pad(r, (0, 0, longest - len(r), 0) if side == "left" else (0, 0, 0, longest - len(r))) for r in rows
+    ]
     starts = [longest - len(r) if side == "left" else 0 for r in rows]
     mask = torch.zeros(len(rows), longest, dtype=torch.long, device=rows[0].device)
     for i, (row, start) in enumerate(zip(rows, starts, strict=True)):

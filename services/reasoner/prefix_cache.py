@@ -44,7 +44,7 @@ def prefill(model: ReasonerModel, clip_tokens: torch.Tensor, prefix_ids: Sequenc
     Always one pair at a time: that is the canonical computation, which cached and cold answers share.
     """
     cache = model.prefill_prefix(clip_tokens.unsqueeze(0), prefix_ids)
-    return Prefix(layers=tuple((layer.keys, layer.values) for layer in cache.layers))
+    return Prefix(layers=tuple((keys, values) for keys, values, _ in cache))
 
 
 @torch.inference_mode()
@@ -52,7 +52,9 @@ def stack_prefixes(prefixes: Sequence[Prefix]) -> DynamicCache:
     """One cache with a row for each prefix, in memory of its own; all have one length."""
     layers = zip(*(p.layers for p in prefixes), strict=True)
     # `DynamicCache` itself concatenates what it is given to an empty tensor: nothing is shared.
-    return DynamicCache([(torch.cat([k for k, _ in rows]), torch.cat([v for _, v in rows])) for rows in layers])
+    return DynamicCache(
+        [(torch.cat([k for k, _ in rows]), torch.cat([v for _, v in rows])) for rows in layers]
+    )
 
 
 class PrefixCache:

@@ -14,7 +14,9 @@ from reasoncd.ports import Mode
 from reasoncd.queries import validate_query
 from services.reasoner.tokens import CROI_CLOSE, CROI_OPEN, T1_TOKEN, T2_TOKEN, ReasonerTokenizer
 
-TASK = f"Find what changed between two images of one place. Earlier image:{T1_TOKEN}Later image:{T2_TOKEN}Query:"
+TASK = (
+    f"Find what changed between two images of one place. Earlier image:{T1_TOKEN}Later image:{T2_TOKEN}Query:"
+)
 """What stands before the query. No space touches a placeholder: it would be a token of its own."""
 
 MODE_WORDS = {

@@ -34,7 +34,7 @@ class ReasonerTokenizer:
     """A base tokenizer plus `<T1> <T2> <CRoI> </CRoI> <SEG>`.
 
     Args:
-        backend: the base tokenizer, with or without the five tokens; a copy is taken.
+        backend: the base tokenizer, with or without the five tokens; taken over and changed.
         bos: the base tokenizer's begin token.
         eos: its end-of-text token, which ends every answer.
         unk: its unknown token.
@@ -44,7 +44,7 @@ class ReasonerTokenizer:
     """
 
     def __init__(self, backend: Tokenizer, *, bos: str, eos: str, unk: str) -> None:
-        self._backend = Tokenizer.from_str(backend.to_str())
+        self._backend = backend
         # Padding or truncation left on in a file would silently change lengths.
         self._backend.no_padding()
         self._backend.no_truncation()
@@ -57,7 +57,9 @@ class ReasonerTokenizer:
         self.bos_id, self.eos_id, self.unk_id = (self._id(name) for name in (bos, eos, unk))
         ids = tuple(self._id(t) for t in CONTROL_TOKENS)
         if ids != tuple(range(ids[0], ids[0] + len(ids))):
-            raise CheckpointError(f"control tokens have ids {ids}; they must follow each other in {TOKENIZER_FILE}")
+            raise CheckpointError(
+                f"control tokens have ids {ids}; they must follow each other in {TOKENIZER_FILE}"
+            )
         self.control_ids: tuple[int, ...] = ids
         """Ids of `CONTROL_TOKENS`, ascending and adjacent."""
         self.t1_id, self.t2_id, self.croi_open_id, self.croi_close_id, self.seg_id = ids
@@ -98,7 +100,11 @@ class ReasonerTokenizer:
         """Write `tokenizer.json` and `tokenizer_config.json` (readable by transformers, too)."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TOKENIZER_FILE).write_text(self._backend.to_str(), encoding="utf-8")
-        config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **self._names}
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            **self._names,
+        }
         (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
     def encode_fixed(self, text: str) -> tuple[int, ...]:
@@ -122,7 +128,9 @@ class ReasonerTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The visible text of generated ids: reserved tokens are left out."""
-        return str(self._backend.decode([i for i in ids if i not in self.reserved_ids], skip_special_tokens=False))
+        return str(
+            self._backend.decode([i for i in ids if i not in self.reserved_ids], skip_special_tokens=False)
+        )
 
     def visible(self, ids: Iterable[int]) -> str:
         """The answer as people read it: no control tokens, no lead-in of `<SEG>` ("New buildings: ")."""
@@ -172,11 +180,14 @@ def trim_answer(text: str) -> str:
 
 def _splitting_copy(backend: Tokenizer) -> Tokenizer:
     """A copy that reads every added token as the characters it is written with."""
-    state = json.loads(backend.to_str())
-    for token in state["added_tokens"]:
+    text = backend.to_str()
+    if not all(token.special for token in backend.get_added_tokens_decoder().values()):
         # `encode_special_tokens` spares only those that are marked special.
-        token["special"] = True
-    copy = Tokenizer.from_str(json.dumps(state))
+        state = json.loads(text)
+        for token in state["added_tokens"]:
+            token["special"] = True
+        text = json.dumps(state)
+    copy = Tokenizer.from_str(text)
     copy.encode_special_tokens = True
     return copy
 

@@ -99,7 +99,9 @@ def load_reasoner(
     model = build_reasoner(config, tokenizer, base_llm=base_llm, dtype=dtype, adapter=trainable)
     _check_adapter_config(read_json(folder / ADAPTER_CONFIG_FILE), model, folder / ADAPTER_CONFIG_FILE)
     adapter = _read(folder / ADAPTER_FILE)
-    expected = {k: tuple(v.shape) for k, v in adapter_state(model).items()} if trainable else adapter_shapes(model)
+    expected = (
+        {k: tuple(v.shape) for k, v in adapter_state(model).items()} if trainable else adapter_shapes(model)
+    )
     _check(expected, adapter, folder / ADAPTER_FILE)
     stored = _read(folder / PROJECTIONS_FILE)
     _check({k: tuple(v.shape) for k, v in projections(model).items()}, stored, folder / PROJECTIONS_FILE)
@@ -125,7 +127,11 @@ def _base_state(model: ReasonerModel) -> dict[str, torch.Tensor]:
     for name, tensor in model.causal_lm.state_dict().items():
         if ".lora_" in name or "trainable_tokens" in name:
             continue
-        name = name.replace(".token_adapter.", ".").replace(".base_layer.", ".").replace(".original_module.", ".")
+        name = (
+            name.replace(".token_adapter.", ".")
+            .replace(".base_layer.", ".")
+            .replace(".original_module.", ".")
+        )
         state[name] = tensor[:vocab] if name in ("model.embed_tokens.weight", "lm_head.weight") else tensor
     return state
 
@@ -150,7 +156,7 @@ def _check_adapter_config(found: Mapping[str, Any], model: ReasonerModel, path: 
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "target_modules": sorted(lora.targets),
-        "trainable_token_indices": {layer: ids for layer in token_layers(model.config)},
+        "trainable_token_indices": dict.fromkeys(token_layers(model.config), ids),
         "bias": "none",
         "use_dora": False,
         "use_rslora": False,

@@ -112,7 +112,11 @@ def _check_config(config: Mapping[str, Any], dims: LlamaDims, path: Path) -> Non
     if config.get("model_type") != "llama":
         raise CheckpointError(f"{path} is of a {config.get('model_type')!r} model; a llama one is taken")
     # The hub's oldest files leave out what has a default.
-    found = {"num_key_value_heads": config.get("num_attention_heads"), "tie_word_embeddings": False} | config
+    found: dict[str, Any] = {
+        "num_key_value_heads": config.get("num_attention_heads"),
+        "tie_word_embeddings": False,
+        **config,
+    }
     for key, field in _DIMS.items():
         if found.get(key) != (wanted := getattr(dims, field)):
             raise CheckpointError(
@@ -160,8 +164,16 @@ def _shapes(path: Path) -> dict[str, torch.Tensor]:
     return {key: tensor.to("meta") for key, tensor in read_state(path).items()}
 
 
-_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
-"""Of the weights that LLaMA models come in, in safetensors' spelling."""
+_DTYPES = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "I32": torch.int32,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+}
+"""By safetensors' spelling; the integers are what quantised files hold, and are refused."""
 
 
 def _check_shards(

@@ -94,7 +94,7 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is refused: it is no torch file or holds more than plain tensors (nothing of it was run); "
+            f"{path} is no torch file or holds more than plain tensors, and nothing of it was run; "
             "choose a file of weights alone"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:

@@ -100,7 +100,7 @@ class ClipPretraining(nn.Module):
         )
         self.text = cast(nn.Module, _build_text_tower(config.embed_dim, text))
         self.pair_head = nn.Linear(2 * config.embed_dim, config.embed_dim)
-        self.log_scale = nn.Parameter(torch.tensor(2.66))
+        self.log_scale = nn.Parameter(torch.tensor([2.66]))
 
     def forward(self, batch: tuple[PairBatch, Tensor, Tensor]) -> dict[str, Tensor]:
         """(batch, image captions (B * T, CONTEXT), change captions (B, CONTEXT)) -> losses by name."""

@@ -29,10 +29,17 @@ class PromptTable(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.rows = nn.Parameter(torch.randn(len(TARGETS), dim))
+        self.settled = False
+        """Once true the rows stay: the reasoner may be trained to hit them while the rest goes on."""
+
+    def prompts(self) -> Tensor:
+        """All rows, normalised: (targets, D)."""
+        rows = self.rows.detach() if self.settled else self.rows
+        return F.layer_norm(rows, rows.shape[1:])
 
     def forward(self, index: Tensor) -> Tensor:
         """int64 (Q,) -> (Q, D)."""
-        return F.layer_norm(self.rows, self.rows.shape[1:])[index]
+        return self.prompts()[index]
 
 
 class VisionStage(nn.Module):

@@ -29,7 +29,7 @@ def llama_tokenizer(sentencepiece_model: bytes) -> ReasonerTokenizer:
 
 @pytest.fixture(scope="session")
 def byte_tokenizer() -> ReasonerTokenizer:
-    """Byte-level BPE with SmolLM2's special tokens, pad = eos, one added token that is *not* marked special."""
+    """Byte-level BPE with SmolLM2's special tokens and an added token that is *not* marked special."""
     bos, eos, unk = BASE_NAMES[1]
     backend = Tokenizer(BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -82,8 +82,8 @@ def disturb(model: ReasonerModel, seed: int, *, scale: float = 0.3) -> ReasonerM
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter += scale * parameter.std() * torch.randn(parameter.shape, generator=generator)
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(noise * (scale * parameter.std() + 0.05))
     return model.eval()
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def test_paper_builds_at_its_published_size(llama_tokenizer: ReasonerTokenizer) 
     assert all(p.requires_grad for p in lora.values())
     assert model.causal_lm.config.vocab_size == 32_005
     assert model.clip_projection.weight.shape == (4096, 1024)
-    assert model.seg_mlp[-1].weight.shape == (256, 4096)
+    assert model.get_parameter("seg_mlp.2.weight").shape == (256, 4096)
 
 
 def test_paper_tiny_has_the_papers_vocabulary_and_an_untied_head(llama_tokenizer: ReasonerTokenizer) -> None:
@@ -37,7 +38,9 @@ def test_paper_tiny_has_the_papers_vocabulary_and_an_untied_head(llama_tokenizer
         "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta": (5, 64),
         "base_model.model.lm_head.token_adapter.trainable_tokens_delta": (5, 64),
     }
-    out = model(torch.randn(1, 2, 256, 32), [build_prompt(llama_tokenizer, "roads", Mode.SHORT)], ["It's <SEG>"])
+    out = model(
+        torch.randn(1, 2, 256, 32), [build_prompt(llama_tokenizer, "roads", Mode.SHORT)], ["It's <SEG>"]
+    )
     assert out.seg_embeddings.shape == (1, 32)
 
 
@@ -51,7 +54,9 @@ def test_only_adapter_control_rows_and_projections_are_trained(make_model: MakeM
     assert {p.dtype for n, p in model.named_parameters() if n in trained} == {torch.float32}
 
 
-def test_lora_starts_as_the_identity_with_a_kaiming_and_b_zero(byte_tokenizer: ReasonerTokenizer, model: ReasonerModel) -> None:
+def test_lora_starts_as_the_identity_with_a_kaiming_and_b_zero(
+    byte_tokenizer: ReasonerTokenizer, model: ReasonerModel
+) -> None:
     state = adapter_state(build_reasoner(model.config, byte_tokenizer))
     for name, tensor in state.items():
         if "lora_B" in name:
@@ -76,7 +81,9 @@ def test_building_is_reproducible_and_leaves_the_global_generator_alone(
     assert not torch.equal(one.clip_projection.weight, other.clip_projection.weight)
 
 
-def test_new_rows_start_near_the_mean_and_apart(byte_tokenizer: ReasonerTokenizer, model: ReasonerModel) -> None:
+def test_new_rows_start_near_the_mean_and_apart(
+    byte_tokenizer: ReasonerTokenizer, model: ReasonerModel
+) -> None:
     weight = build_reasoner(model.config, byte_tokenizer).embed(torch.arange(byte_tokenizer.size))
     known, new = weight[: byte_tokenizer.control_ids[0]], weight[list(byte_tokenizer.control_ids)]
     assert (new - known.mean(0)).norm(dim=1).max() < 0.5 * known.norm(dim=1).mean()
@@ -84,7 +91,9 @@ def test_new_rows_start_near_the_mean_and_apart(byte_tokenizer: ReasonerTokenize
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_merge_keeps_the_function_and_the_tie(make_model: MakeModel, clip_tokens: torch.Tensor, tied: bool) -> None:
+def test_merge_keeps_the_function_and_the_tie(
+    make_model: MakeModel, clip_tokens: torch.Tensor, tied: bool
+) -> None:
     model = make_model(7, tied=tied)
     prompts = [build_prompt(model.tokenizer, "new roads", Mode.SHORT)]
     with torch.no_grad():
@@ -100,27 +109,33 @@ def test_merge_keeps_the_function_and_the_tie(make_model: MakeModel, clip_tokens
 def test_merge_rounds_once(make_model: MakeModel) -> None:
     model = make_model(7)
     # A peft merge in bfloat16 would round the product before it is added.
-    layer = model.llama.layers[0].self_attn.q_proj
+    layer: Any = model.llama.get_submodule("layers.0.self_attn.q_proj")
     exact = layer.base_layer.weight + layer.get_delta_weight("default")
     merge(model, dtype=torch.bfloat16)
-    assert torch.equal(model.llama.layers[0].self_attn.q_proj.weight, exact.bfloat16())
-    assert model.seg_mlp[0].weight.dtype == torch.float32
+    assert torch.equal(model.llama.get_parameter("layers.0.self_attn.q_proj.weight"), exact.bfloat16())
+    assert model.get_parameter("seg_mlp.0.weight").dtype == torch.float32
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_expected_adapter_is_pefts(make_model: MakeModel, byte_tokenizer: ReasonerTokenizer, tied: bool) -> None:
+def test_expected_adapter_is_pefts(
+    make_model: MakeModel, byte_tokenizer: ReasonerTokenizer, tied: bool
+) -> None:
     model = make_model(tied=tied)
     plain = build_reasoner(model.config, byte_tokenizer, adapter=False)
     assert adapter_shapes(plain) == {k: tuple(v.shape) for k, v in adapter_state(model).items()}
 
 
-def test_a_base_of_other_dimensions_is_refused(model: ReasonerModel, byte_tokenizer: ReasonerTokenizer) -> None:
+def test_a_base_of_other_dimensions_is_refused(
+    model: ReasonerModel, byte_tokenizer: ReasonerTokenizer
+) -> None:
     other = build_llm(replace(model.config.llm, layers=1))
     with pytest.raises(CheckpointError, match="layers=1"):
         build_reasoner(model.config, byte_tokenizer, base_llm=other)
 
 
-def test_a_tokenizer_of_another_base_is_refused(model: ReasonerModel, llama_tokenizer: ReasonerTokenizer) -> None:
+def test_a_tokenizer_of_another_base_is_refused(
+    model: ReasonerModel, llama_tokenizer: ReasonerTokenizer
+) -> None:
     with pytest.raises(CheckpointError, match="32000 entries"):
         build_reasoner(model.config, llama_tokenizer)
 

@@ -13,7 +13,12 @@ def test_presets_survive_json(config: ReasonerConfig) -> None:
 
 def test_paper_has_the_papers_numbers() -> None:
     config = paper()
-    assert (config.llm.width, config.llm.layers, config.llm.heads, config.llm.vocab_size) == (4096, 32, 32, 32_000)
+    assert (config.llm.width, config.llm.layers, config.llm.heads, config.llm.vocab_size) == (
+        4096,
+        32,
+        32,
+        32_000,
+    )
     assert (config.clip_width, config.image_tokens, config.seg_dim) == (1024, 256, 256)
     assert (config.lora.rank, config.lora.targets) == (8, ("q_proj", "v_proj"))
     assert not config.llm.tied_head
@@ -21,7 +26,11 @@ def test_paper_has_the_papers_numbers() -> None:
 
 def test_paper_tiny_takes_the_same_path() -> None:
     tiny, full = paper_tiny(), paper()
-    assert (tiny.lora, tiny.image_tokens, tiny.llm.vocab_size) == (full.lora, full.image_tokens, full.llm.vocab_size)
+    assert (tiny.lora, tiny.image_tokens, tiny.llm.vocab_size) == (
+        full.lora,
+        full.image_tokens,
+        full.llm.vocab_size,
+    )
     assert not tiny.llm.tied_head
 
 

@@ -21,7 +21,9 @@ from services.reasoner.weights import save_reasoner
 from services.wire import from_torch, to_torch
 
 MakeModel = Callable[..., ReasonerModel]
-DESCRIPTION = Description(component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1")
+DESCRIPTION = Description(
+    component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
+)
 
 
 def engine_of(model: ReasonerModel) -> ReasonerEngine:
@@ -42,7 +44,8 @@ def taught(model: ReasonerModel, answer: str) -> ReasonerModel:
     """A tiny model that gives one answer in explained mode on the first features."""
     clip = to_torch(features()).float().unsqueeze(0)
     prompts = [build_prompt(model.tokenizer, "houses", Mode.EXPLAINED)]
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=5e-3)
+    # The frozen base of a random model cannot be steered by its adapter alone.
+    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
     for _ in range(400):
         out = model(clip, prompts, [answer])
         loss = torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
@@ -51,7 +54,7 @@ def taught(model: ReasonerModel, answer: str) -> ReasonerModel:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    raise AssertionError(f"the tiny model did not learn its answer: loss {loss.item():.2f}")
+    raise AssertionError("the tiny model did not learn its answer")
 
 
 def test_it_is_a_reasoner(engine: ReasonerEngine) -> None:
@@ -125,7 +128,9 @@ def test_threads_get_the_answers_of_one_thread(engine: ReasonerEngine) -> None:
         (from_torch(torch.full((2, 5, 12), float("nan"), dtype=torch.bfloat16)), "NaN"),
     ],
 )
-def test_unusable_features_are_refused_before_any_event(engine: ReasonerEngine, bad: Tensor, match: str) -> None:
+def test_unusable_features_are_refused_before_any_event(
+    engine: ReasonerEngine, bad: Tensor, match: str
+) -> None:
     with pytest.raises(InvalidInputError, match=match):
         engine.reason(bad, "trees", Mode.SHORT)
 
@@ -142,7 +147,9 @@ def write(path: Path, model: ReasonerModel) -> Checkpoint:
     def writer(folder: Path) -> None:
         save_reasoner(model, folder / "reasoner", dtype=torch.float32)
         for other in ("vision_encoder", "mask_decoder"):
-            (folder / other / "model.safetensors").write_bytes((folder / "reasoner/projections.safetensors").read_bytes())
+            (folder / other / "model.safetensors").write_bytes(
+                (folder / "reasoner/projections.safetensors").read_bytes()
+            )
         (folder / "README.md").write_text("# Test\n")
 
     return write_checkpoint(
@@ -161,7 +168,11 @@ def test_paper_tiny_is_exported_loaded_and_asked(llama_tokenizer: ReasonerTokeni
     checkpoint = write(tmp_path / "checkpoint", model)
     loaded = ReasonerEngine.from_checkpoint(Checkpoint.open(tmp_path / "checkpoint"))
     description = loaded.describe()
-    assert (description.component, description.preset, description.seg_space) == ("reasoner", "paper_tiny", "seg-1")
+    assert (description.component, description.preset, description.seg_space) == (
+        "reasoner",
+        "paper_tiny",
+        "seg-1",
+    )
     assert description.fingerprint == checkpoint.fingerprint("reasoner")
     sent = features(tokens=256, width=32)
     direct = engine_of(merge(model, dtype=torch.float32))

@@ -23,7 +23,9 @@ def short_trie(model: ReasonerModel) -> AnswerTrie:
 
 
 @torch.no_grad()
-def oracle(model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int) -> tuple[list[int], torch.Tensor | None]:
+def oracle(
+    model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int
+) -> tuple[list[int], torch.Tensor | None]:
     """Greedy decoding with a full pass for each token, and the state at the first `<SEG>`."""
     images = model.project_images(clip.unsqueeze(0))[0]
     ids: list[int] = []
@@ -43,8 +45,9 @@ def oracle(model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int)
 
 
 def teach(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: Sequence[int]) -> ReasonerModel:
-    """Train the adapter until the model answers `answer`: a tiny model that really walks the trie."""
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=5e-3)
+    """Train until the model answers `answer`: a tiny model that really walks the trie."""
+    # The frozen base of a random model cannot be steered by its adapter alone.
+    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
     for _ in range(400):
         images = model.project_images(clip.unsqueeze(0))[0]
         row = model.splice((*prompt.prefix, *prompt.suffix, *answer[:-1]), images).embeddings
@@ -55,7 +58,7 @@ def teach(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: Sequ
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    raise AssertionError(f"the tiny model did not learn its answer: loss {loss.item():.2f}")
+    raise AssertionError("the tiny model did not learn its answer")
 
 
 def check(generation: Generation, ids: list[int], seg: torch.Tensor | None) -> None:
@@ -113,7 +116,9 @@ def test_a_taught_model_walks_the_trie_in_fewer_passes(
     assert quick.text == answer.removesuffix(": <SEG>")
 
 
-def test_training_and_inference_take_the_same_seg_state(make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie) -> None:
+def test_training_and_inference_take_the_same_seg_state(
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie
+) -> None:
     answer = "Lost trees: <SEG>"
     prompt = build_prompt(make_model().tokenizer, QUERIES[1], Mode.SHORT)
     model = teach(make_model(2), prompt, clip_tokens[1], make_model().tokenizer.encode_answer(answer))
@@ -127,7 +132,9 @@ def test_training_and_inference_take_the_same_seg_state(make_model: MakeModel, c
         torch.testing.assert_close(inferred.seg_embedding, trained, atol=1e-4, rtol=0)
 
 
-def test_seg_is_fed_at_the_token_limit_too(make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie) -> None:
+def test_seg_is_fed_at_the_token_limit_too(
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie
+) -> None:
     tokenizer = make_model().tokenizer
     prompt = build_prompt(tokenizer, QUERIES[0], Mode.SHORT)
     target = tokenizer.encode_answer("New roads: <SEG>")
@@ -138,7 +145,10 @@ def test_seg_is_fed_at_the_token_limit_too(make_model: MakeModel, clip_tokens: t
     limit = target.index(tokenizer.seg_id) + 1
     batch = generate_batch(model, clip_tokens[:1], [prompt], limit=limit)[0]
     one_guess = AnswerTrie([target])
-    for cut in (batch, *(generate(model, prefix, prompt.suffix, limit=limit, trie=t) for t in (None, short_trie, one_guess))):
+    for cut in (
+        batch,
+        *(generate(model, prefix, prompt.suffix, limit=limit, trie=t) for t in (None, short_trie, one_guess)),
+    ):
         assert cut.token_ids == target[:limit]
         assert cut.seg_embedding is not None
         assert whole.seg_embedding is not None
@@ -156,10 +166,15 @@ def test_the_first_seg_counts(make_model: MakeModel, clip_tokens: torch.Tensor) 
     prefix = prefill(model, clip_tokens[0], prompt.prefix)
     assert target.count(tokenizer.seg_id) == 2
     for trie in (None, AnswerTrie([target])):
-        check(generate(model, prefix, prompt.suffix, limit=32, trie=trie), *oracle(model, clip_tokens[0], prompt, 32))
+        check(
+            generate(model, prefix, prompt.suffix, limit=32, trie=trie),
+            *oracle(model, clip_tokens[0], prompt, 32),
+        )
 
 
-def test_cached_prefix_is_bit_for_bit_cold_and_never_changed(model: ReasonerModel, clip_tokens: torch.Tensor) -> None:
+def test_cached_prefix_is_bit_for_bit_cold_and_never_changed(
+    model: ReasonerModel, clip_tokens: torch.Tensor
+) -> None:
     prompts = [build_prompt(model.tokenizer, q, Mode.EXPLAINED) for q in QUERIES]
     kept = prefill(model, clip_tokens[0], prompts[0].prefix)
     before = [(k.clone(), v.clone()) for k, v in kept.layers]
@@ -180,9 +195,9 @@ def test_cached_prefix_is_bit_for_bit_cold_and_never_changed(model: ReasonerMode
 def test_a_clone_owns_its_memory(model: ReasonerModel, clip_tokens: torch.Tensor) -> None:
     prefix = prefill(model, clip_tokens[0], build_prompt(model.tokenizer, "x", Mode.SHORT).prefix)
     with torch.inference_mode():
-        for layer in prefix.clone().layers:
-            layer.keys.zero_()
-            layer.values.zero_()
+        for keys, values, _ in prefix.clone():
+            keys.zero_()
+            values.zero_()
     assert all(k.any() and v.any() for k, v in prefix.layers)
 
 

@@ -62,7 +62,9 @@ def test_positions_count_real_tokens_only() -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_batched_equals_single(make_model: MakeModel, clip_tokens: torch.Tensor, side: Side, tied: bool) -> None:
+def test_batched_equals_single(
+    make_model: MakeModel, clip_tokens: torch.Tensor, side: Side, tied: bool
+) -> None:
     model: ReasonerModel = make_model(3, tied=tied)
     prompts = prompts_for(model)
     with torch.no_grad():

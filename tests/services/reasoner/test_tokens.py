@@ -66,7 +66,9 @@ def test_llama_format(llama_tokenizer: ReasonerTokenizer) -> None:
     assert llama_tokenizer.size == 32_005
 
 
-@pytest.mark.parametrize("text", ["new building on the Road", "héllo <s> 🌲 x", "Where did water vanish?", "a  b"])
+@pytest.mark.parametrize(
+    "text", ["new building on the Road", "héllo <s> 🌲 x", "Where did water vanish?", "a  b"]
+)
 def test_converted_tokenizer_agrees_with_sentencepiece(
     sentencepiece_model: bytes, llama_tokenizer: ReasonerTokenizer, text: str
 ) -> None:
@@ -94,7 +96,9 @@ def test_answers_end_with_seg_and_end_of_text(tokenizer: ReasonerTokenizer) -> N
     assert tokenizer.visible(with_space) == "New roads"
 
 
-@pytest.mark.parametrize("answer", [*SHORT_ANSWERS[:3], REFUSAL, "Près du lac 🌲: des arbres. New trees: <SEG>"])
+@pytest.mark.parametrize(
+    "answer", [*SHORT_ANSWERS[:3], REFUSAL, "Près du lac 🌲: des arbres. New trees: <SEG>"]
+)
 def test_streamed_pieces_join_to_the_visible_answer(tokenizer: ReasonerTokenizer, answer: str) -> None:
     ids = tokenizer.encode_answer(answer)
     stream = TextStream(tokenizer)

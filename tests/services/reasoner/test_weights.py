@@ -32,7 +32,9 @@ def check_same(a: ReasonerOutput, b: ReasonerOutput, atol: float) -> None:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_saved_model_answers_the_same(make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path, tied: bool) -> None:
+def test_saved_model_answers_the_same(
+    make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path, tied: bool
+) -> None:
     model = make_model(4, tied=tied)
     save_reasoner(model, tmp_path, dtype=torch.float32)
     expected = answer(model, clip_tokens)
@@ -64,7 +66,9 @@ def test_adapter_file_holds_no_embedding_matrix(make_model: MakeModel, tmp_path:
     assert (tmp_path / "adapter_model.safetensors").stat().st_size < 2 * numbers + 8192
 
 
-def test_peft_itself_can_load_the_adapter(make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path) -> None:
+def test_peft_itself_can_load_the_adapter(
+    make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path
+) -> None:
     from peft import PeftModel
 
     model = make_model(5)
@@ -77,13 +81,17 @@ def test_peft_itself_can_load_the_adapter(make_model: MakeModel, clip_tokens: to
     check_same(answer(model, clip_tokens), answer(fresh.eval(), clip_tokens), 1e-5)
 
 
-def test_a_named_base_is_not_saved_and_has_to_be_given(make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path) -> None:
+def test_a_named_base_is_not_saved_and_has_to_be_given(
+    make_model: MakeModel, clip_tokens: torch.Tensor, tmp_path: Path
+) -> None:
     model = make_model(6)
     base_state = build_base_state(model)
     model.config = replace(model.config, base_model="some-base")
     save_reasoner(model, tmp_path, dtype=torch.float32)
     assert not (tmp_path / "base_model.safetensors").exists()
-    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "some-base"
+    assert (
+        json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "some-base"
+    )
     with pytest.raises(CheckpointError, match="load it first"):
         load_reasoner(tmp_path, model.config)
     base = build_llm(model.config.llm)
@@ -108,7 +116,9 @@ def test_saving_is_reproducible(make_model: MakeModel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["adapter_model", "projections", "base_model"])
-def test_missing_extra_misshapen_and_truncated_weights_are_refused(model: ReasonerModel, tmp_path: Path, name: str) -> None:
+def test_missing_extra_misshapen_and_truncated_weights_are_refused(
+    model: ReasonerModel, tmp_path: Path, name: str
+) -> None:
     save_reasoner(model, tmp_path)
     path = tmp_path / f"{name}.safetensors"
     whole, state = path.read_bytes(), load_file(path)
@@ -140,6 +150,8 @@ def test_configuration_and_adapter_must_agree(model: ReasonerModel, tmp_path: Pa
         load_reasoner(tmp_path, model.config, base_llm=build_llm(model.config.llm))
 
 
-def test_tokenizer_is_the_saved_one(byte_tokenizer: ReasonerTokenizer, model: ReasonerModel, tmp_path: Path) -> None:
+def test_tokenizer_is_the_saved_one(
+    byte_tokenizer: ReasonerTokenizer, model: ReasonerModel, tmp_path: Path
+) -> None:
     save_reasoner(model, tmp_path)
     assert load_reasoner(tmp_path, model.config).tokenizer.control_ids == byte_tokenizer.control_ids

@@ -1,0 +1,110 @@
+"""Queries that are kept back from training, and the count of how often they were looked at.
+
+Every run on them is written into a log beside the report: a figure on held-out queries is worth less each
+time a choice was made after seeing it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reasoncd.errors import CorruptDataError, NotFoundError
+from reasoncd.ontology import CLASSES, TARGET_BY_KEY, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutQuery:
+    """One query that training has never seen."""
+
+    level: str
+    query: str
+    accept: tuple[Target, ...]
+    """The target first, then what counts as right too; empty for an off-topic query."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutSet:
+    """The queries of one file."""
+
+    queries: tuple[HeldOutQuery, ...]
+    sha256: str
+    """Of the file."""
+
+
+def load_held_out(path: Path) -> HeldOutSet:
+    """Read a JSON list of objects with level, cls, direction, query and, where wanted, accept.
+
+    `accept` is a target or a list of targets, each as an object with cls and direction, as a list of the
+    two, or as text such as `building.gain`. A line without cls is off-topic.
+
+    Raises:
+        NotFoundError: there is no such file.
+        CorruptDataError: it is no such list; the message names the position, never the words.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"{path} is not there; name the file of held-out queries")
+    data = path.read_bytes()
+    try:
+        lines = json.loads(data)
+    except ValueError as error:
+        raise CorruptDataError(f"{path} is no JSON; restore the file") from error
+    if isinstance(lines, dict):
+        lines = lines.get("queries")
+    if not isinstance(lines, list):
+        raise CorruptDataError(f"{path} holds no list of queries; see the accuracy protocol")
+    queries = tuple(_parsed(line, f"{path}: query {number}") for number, line in enumerate(lines))
+    return HeldOutSet(queries=queries, sha256=hashlib.sha256(data).hexdigest())
+
+
+def log_run(log: Path, held_out: HeldOutSet, *, fingerprints: dict[str, str], pairs: int) -> int:
+    """Add a run to the log, one JSON object a line.
+
+    Returns:
+        How many runs on these queries the log holds now, this one included.
+    """
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "queries_sha256": held_out.sha256,
+        "pairs": pairs,
+        "fingerprints": fingerprints,
+    }
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, sort_keys=True) + "\n")
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return sum(json.loads(line)["queries_sha256"] == held_out.sha256 for line in lines)
+
+
+def _parsed(line: Any, where: str) -> HeldOutQuery:
+    if not isinstance(line, dict) or not {"level", "query"} <= line.keys():
+        raise CorruptDataError(f"{where} needs level, cls, direction and query")
+    accept: list[Target] = []
+    if line.get("cls"):
+        accept.append(_target((line["cls"], line.get("direction")), where))
+        others = line.get("accept") or []
+        is_one = isinstance(others, str | dict) or (len(others) == 2 and others[0] in CLASSES)
+        accept += [_target(other, where) for other in ([others] if is_one else others)]
+    # The same target named twice counts once.
+    return HeldOutQuery(
+        level=str(line["level"]), query=str(line["query"]), accept=tuple(dict.fromkeys(accept))
+    )
+
+
+def _target(named: Any, where: str) -> Target:
+    if isinstance(named, dict):
+        named = (named.get("cls"), named.get("direction"))
+    if isinstance(named, str):
+        match = re.fullmatch(rf"({'|'.join(CLASSES)})[^a-z]+(gain|loss|change)", named.strip().lower())
+        key = f"{match[1]}.{match[2]}" if match else named
+    elif isinstance(named, Sequence) and len(named) == 2:
+        key = f"{named[0]}.{named[1] or 'change'}"
+    else:
+        key = "unreadable"
+    target = TARGET_BY_KEY.get(key)
+    if target is None:
+        raise CorruptDataError(f"{where} names a target that the ontology does not have; mend class or direction")
+    return target

@@ -1,0 +1,235 @@
+"""What came of each question: the pipeline's answer, held against the labels, beside the controls.
+
+Controls answer the same question in another way and are scored alike:
+
+- `all positive`: every pixel is marked.
+- `any change`: the question is ignored; the union of the model's own maps for "any change" of the five classes.
+- `any change, truth`: the question is ignored; the union of the true changes of the five classes: the best
+  that marking all change can do.
+- `oracle`: the model, prompted with the plain wording of the true target.
+- `lexicon`: the model, prompted with the plain wording of the target that keywords suggest, else `any change`.
+- `shuffled`: the model, prompted with the plain wording of another target.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.answers import named_target, says_nothing_seen, says_off_topic
+from benchmarks.lexicon import lexicon_target
+from benchmarks.measures import overlap
+from benchmarks.questions import DIRECTED, UNDIRECTED, Question, canonical_query, opposite
+from gateway.detection import Detection
+from gateway.pipeline import Pipeline
+from reasoncd.errors import ReasonCDError
+from reasoncd.ontology import Target
+from training.data.labels import NO, UNKNOWN, YES, LabelledPair, target_masks
+from training.metrics import Confusion
+
+Mask = NDArray[np.bool_]
+
+CONTROLS = ("oracle", "lexicon", "shuffled", "any change", "any change, truth", "all positive")
+MODEL = "model"
+_AT_ONCE = 16
+"""Questions in one call of the pipeline; enough to share the work, few enough to bound the memory."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A question that got no answer."""
+
+    query: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """One question, its answer, and how far both agree with the labels."""
+
+    question: Question
+    scores: dict[str, Confusion]
+    """Of `model` and each control, against the truth of the accepted target that fits best."""
+    empty: bool
+    """No pixel is marked."""
+    named: Target | None
+    """The target that the answer names."""
+    right_words: bool
+    """The answer names an accepted target, or says what an absent or off-topic one calls for."""
+    seg_emitted: bool
+    presence: float
+    confidence: float | None
+    wrong_direction: int
+    """Marked pixels on which the opposite of the asked change happened and the asked one did not."""
+    marked: int
+    """Marked pixels of known truth."""
+    answer: str
+    failed: bool = False
+
+    @property
+    def correct_empty(self) -> bool:
+        """Nothing is marked and the answer says so; for an off-topic question it says why."""
+        return self.empty and self.right_words and not self.question.present
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the pixels, with numbers and texts only."""
+        q = self.question
+        return {
+            "pair": q.pair, "level": q.level, "wording": q.wording, "query": q.query,
+            "accept": [t.key for t in q.accept], "present": q.present,
+            "named": self.named.key if self.named else None, "answer": self.answer,
+            "empty": self.empty, "right_words": self.right_words, "seg_emitted": self.seg_emitted,
+            "presence": round(self.presence, 5), "confidence": self.confidence,
+            "wrong_direction": self.wrong_direction, "marked": self.marked, "failed": self.failed,
+            "scores": {name: [c.tp, c.fp, c.fn, c.tn] for name, c in self.scores.items()},
+        }  # fmt: skip
+
+
+def ask(
+    pipeline: Pipeline, images: NDArray[np.uint8], queries: Sequence[str]
+) -> dict[str, Detection | Failure]:
+    """Ask distinct questions about a pair; one that fails does not take the others with it."""
+    found: dict[str, Detection | Failure] = {}
+    distinct = list(dict.fromkeys(queries))
+    for start in range(0, len(distinct), _AT_ONCE):
+        part = distinct[start : start + _AT_ONCE]
+        answered = _try(pipeline, images, part)
+        if isinstance(answered, Failure) and len(part) > 1:
+            for query in part:
+                alone = _try(pipeline, images, [query])
+                found[query] = alone if isinstance(alone, Failure) else alone[0]
+        elif isinstance(answered, Failure):
+            found[part[0]] = answered
+        else:
+            found.update(zip(part, answered, strict=True))
+    return found
+
+
+def _try(pipeline: Pipeline, images: NDArray[np.uint8], queries: list[str]) -> list[Detection] | Failure:
+    try:
+        return pipeline.detect(images, queries)
+    except (ReasonCDError, RuntimeError, ValueError, IndexError, KeyError) as error:
+        # Whatever an engine stumbles over is a result of the measurement, not its end.
+        return Failure(query=queries[0], reason=f"{type(error).__name__}: {error}")
+
+
+def stacked(pair: LabelledPair) -> NDArray[np.uint8]:
+    """The images of a pair as the pipeline takes them: (2, H, W, 3)."""
+    return np.stack([pair.image_t1, pair.image_t2])
+
+
+def measure_pair(
+    pipeline: Pipeline, pair: LabelledPair, questions: Sequence[Question], rng: np.random.Generator
+) -> tuple[list[Outcome], list[Failure]]:
+    """Ask all questions about one pair, and what the controls need, and score the answers.
+
+    A question that fails counts as an empty map and wrong words.
+
+    Args:
+        pipeline: what is measured.
+        pair: images and labels.
+        questions: about this pair.
+        rng: of the shuffled control.
+    """
+    prompts: dict[str, list[Target | None]] = {"oracle": [], "lexicon": [], "shuffled": []}
+    for question in questions:
+        others = [t for t in DIRECTED if t not in question.accept]
+        prompts["oracle"].append(question.target)
+        prompts["lexicon"].append(lexicon_target(question.query))
+        prompts["shuffled"].append(others[int(rng.integers(len(others)))])
+    needed = {t for targets in prompts.values() for t in targets if t is not None}
+    needed.update(UNDIRECTED)
+    queries = [q.query for q in questions] + sorted(canonical_query(t) for t in needed)
+    answers = ask(pipeline, stacked(pair), queries)
+
+    size = pair.land_t1.shape
+    nothing = np.zeros(size, dtype=bool)
+
+    def map_of(query: str) -> Mask:
+        answer = answers[query]
+        return nothing if isinstance(answer, Failure) else answer.change_map
+
+    any_change = np.any([map_of(canonical_query(t)) for t in UNDIRECTED], axis=0)
+    true_change = (target_masks(pair, UNDIRECTED) == YES).any(axis=0)
+    outcomes = []
+    for number, question in enumerate(questions):
+        maps = {
+            MODEL: map_of(question.query),
+            "any change": any_change,
+            "any change, truth": true_change,
+            "all positive": ~nothing,
+        }
+        for name, targets in prompts.items():
+            target = targets[number]
+            # The oracle knows that an off-topic question has no map; the lexicon marks what changed.
+            fallback = nothing if name == "oracle" else any_change
+            maps[name] = map_of(canonical_query(target)) if target else fallback
+        outcomes.append(_outcome(pair, question, answers[question.query], maps))
+    return outcomes, [a for a in answers.values() if isinstance(a, Failure)]
+
+
+def _outcome(
+    pair: LabelledPair, question: Question, answer: Detection | Failure, maps: dict[str, Mask]
+) -> Outcome:
+    truths: Sequence[NDArray[np.uint8]] = [np.zeros(pair.land_t1.shape, dtype=np.uint8)]
+    if question.accept:
+        # What is unknown everywhere would score any map as perfect.
+        truths = [m for m in target_masks(pair, question.accept) if (m != UNKNOWN).any()]
+    scores = {name: _best(change_map, truths) for name, change_map in maps.items()}
+    wrong, marked = _wrong_direction(pair, question, maps[MODEL])
+    if isinstance(answer, Failure):
+        return Outcome(
+            question=question, scores=scores, empty=True, named=None, right_words=False, seg_emitted=False,
+            presence=0.0, confidence=None, wrong_direction=wrong, marked=marked, answer="", failed=True,
+        )  # fmt: skip
+    named = named_target(answer.answer)
+    return Outcome(
+        question=question, scores=scores, empty=not answer.change_map.any(), named=named,
+        right_words=_right_words(question, answer.answer, named), seg_emitted=answer.seg_emitted,
+        presence=answer.presence, confidence=answer.confidence, wrong_direction=wrong, marked=marked,
+        answer=answer.answer,
+    )  # fmt: skip
+
+
+def _right_words(question: Question, answer: str, named: Target | None) -> bool:
+    if not question.accept:
+        return says_off_topic(answer)
+    return named in question.accept if question.present else says_nothing_seen(answer)
+
+
+def _best(change_map: Mask, truths: Sequence[NDArray[np.uint8]]) -> Confusion:
+    found = [Confusion.of(change_map, truth) for truth in truths]
+    return max(found, key=lambda c: c.f1)
+
+
+def _wrong_direction(pair: LabelledPair, question: Question, change_map: Mask) -> tuple[int, int]:
+    target = question.target
+    other = opposite(target) if target else None
+    if target is None or other is None:
+        return 0, 0
+    asked, against = target_masks(pair, (target, other))
+    known = asked != UNKNOWN
+    return (
+        int(np.count_nonzero(change_map & (against == YES) & (asked == NO))),
+        int(np.count_nonzero(change_map & known)),
+    )
+
+
+def swap_test(
+    pipeline: Pipeline, pair: LabelledPair, target: Target, on_failure: Callable[[Failure], None]
+) -> float | None:
+    """IoU of a map with the map of the opposite question on the exchanged images; None on a failure."""
+    other = opposite(target)
+    assert other is not None  # only gains and losses are swapped
+    images = stacked(pair)
+    found = []
+    for order, asked in ((images, target), (images[::-1], other)):
+        query = canonical_query(asked)
+        answer = ask(pipeline, np.ascontiguousarray(order), [query])[query]
+        if isinstance(answer, Failure):
+            on_failure(answer)
+            return None
+        found.append(answer.change_map)
+    return overlap(found[0], found[1])

@@ -1,0 +1,39 @@
+"""Figures as text and rows as Markdown tables."""
+
+import math
+from collections.abc import Sequence
+
+MISSING = "–"  # noqa: RUF001 - an en dash reads as "no figure"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, first column to the left, the others to the right; a sentence where it has no rows."""
+    if not rows:
+        return "Nothing was measured.\n"
+    marks = ["---", *["--:"] * (len(header) - 1)]
+    lines = [header, marks, *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number with so many digits after the point, or a dash."""
+    return MISSING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A part of 1 in per cent, or a dash."""
+    return MISSING if value is None or math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def with_interval(value: float, interval: tuple[float, float]) -> str:
+    """A figure and its interval."""
+    if math.isnan(value):
+        return MISSING
+    return f"{value:.3f} ({figure(interval[0])} to {figure(interval[1])})"
+
+
+def share_with_interval(value: float, interval: tuple[float, float]) -> str:
+    """A share and its interval."""
+    if math.isnan(value):
+        return MISSING
+    return f"{share(value)} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"

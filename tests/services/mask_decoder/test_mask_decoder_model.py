@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from segment_anything.modeling.common import LayerNorm2d
+
+from services.mask_decoder.config import MaskDecoderConfig, mini, paper_tiny
+from services.mask_decoder.model import ChangeMaskDecoder, ChannelLayerNorm, Prompts
+
+pytestmark = pytest.mark.unit
+
+
+def test_channel_layer_norm_is_sams() -> None:
+    torch.manual_seed(0)
+    ours, theirs = ChannelLayerNorm(6), LayerNorm2d(6)
+    with torch.no_grad():
+        ours.weight.normal_()
+        ours.bias.normal_()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 6, 3, 5) * 4 + 2
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [paper_tiny(), replace(mini(), image_size=64, grid_size=16)])
+def test_shapes(config: MaskDecoderConfig) -> None:
+    torch.manual_seed(0)
+    decoder = ChangeMaskDecoder(config).eval()
+    fused = torch.randn(2, config.embed_dim, config.grid_size, config.grid_size)
+    with torch.no_grad():
+        out = decoder(fused, Prompts(seg=torch.randn(3, config.embed_dim)), torch.tensor([0, 1, 1]))
+    assert out.mask_logits.shape == (3, config.mask_size, config.mask_size)
+    assert out.quality.shape == out.presence_logits.shape == (3,)
+    assert decoder.to_input_size(out.mask_logits).shape == (3, config.image_size, config.image_size)
+
+
+def test_points_without_labels_are_refused() -> None:
+    decoder = ChangeMaskDecoder(paper_tiny())
+    prompts = Prompts(seg=torch.randn(1, 32), points=torch.zeros(1, 1, 2))
+    with pytest.raises(ValueError, match="point_labels"):
+        decoder(torch.randn(1, 32, 8, 8), prompts, torch.tensor([0]))
+
+
+def test_every_learned_part_of_one_mask_gets_a_gradient() -> None:
+    torch.manual_seed(0)
+    decoder = ChangeMaskDecoder(paper_tiny())
+    fused, seg = torch.randn(1, 32, 8, 8, requires_grad=True), torch.randn(1, 32, requires_grad=True)
+    out = decoder(fused, Prompts(seg=seg), torch.tensor([0]))
+    (out.mask_logits.sum() + out.quality.sum() + out.presence_logits.sum()).backward()
+    assert fused.grad is not None
+    assert seg.grad is not None
+    assert fused.grad.abs().sum() > 0
+    assert seg.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in decoder.presence_head.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"embed_dim": 36}, "multiple of 8"), ({"num_heads": 5}, "num_heads"), ({"grid_size": 7}, "grid_size")],
+)
+def test_impossible_sizes_are_refused(change: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(paper_tiny(), **change)

@@ -1,0 +1,6 @@
+"""What people ask: the phrase bank and the generated wordings, with the answers that are trained."""
+
+from training.queries.bank import Phrase, PhraseBank, explicit_queries, load_phrases
+from training.queries.sampler import QuerySampler, TrainingQuery
+
+__all__ = ["Phrase", "PhraseBank", "QuerySampler", "TrainingQuery", "explicit_queries", "load_phrases"]

@@ -1,0 +1,141 @@
+"""Stage (b): the reasoner learns to answer and to hit the frozen prompt space.
+
+Vision encoder and decoder take no part but for the CLIP tokens: the question is what is learned. A
+reasoner trained like this against an existing table fits the decoder of that table. P pairs, Q queries,
+D prompt width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reasoncd.ontology import TARGETS, Target
+from reasoncd.ports import Mode
+from services.reasoner.model import ReasonerModel, ReasonerOutput
+from services.reasoner.prompt import build_prompt
+from services.vision_encoder.clip import ClipPatchEncoder
+from training.data.bank import PairBank
+from training.losses import LossWeights, text_loss
+from training.queries.sampler import QuerySampler, TrainingQuery
+
+_ROW = {target: i for i, target in enumerate(TARGETS)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryBatch:
+    """Images of P pairs and Q questions about them."""
+
+    images: Tensor
+    """uint8 (P, T, 3, S, S)."""
+    queries: tuple[TrainingQuery, ...]
+    pair_index: tuple[int, ...]
+    """Pair of each question."""
+
+
+def target_rows(targets: Sequence[Target | None]) -> Tensor:
+    """Index into the prompt table for each target that is one: int64 (M,)."""
+    return torch.tensor([_ROW[t] for t in targets if t is not None], dtype=torch.long)
+
+
+class ReasonerStage(nn.Module):
+    """Losses of stage (b) for one batch.
+
+    Args:
+        model: with its adapter.
+        clip: frozen.
+        table: (targets, D) the frozen prompt space.
+    """
+
+    table: Tensor
+
+    def __init__(
+        self, model: ReasonerModel, clip: ClipPatchEncoder, table: Tensor, weights: LossWeights | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.clip = clip.requires_grad_(False)
+        self.weights = weights or LossWeights()
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, batch: QueryBatch) -> dict[str, Tensor]:
+        """The batch's losses by name; `loss` is what is minimised."""
+        out = self.read(batch)
+        wanted = target_rows([q.target for q in batch.queries])
+        losses = {
+            "text": text_loss(
+                out.answer_logits,
+                out.answer_labels,
+                seg_id=self.model.tokenizer.seg_id,
+                missing_seg=self.weights.missing_seg,
+            ),
+            "seg": F.mse_loss(out.seg_embeddings, self.table[wanted]),
+            "nearest": prompt_space_loss(out.seg_embeddings, self.table, wanted),
+        }
+        losses["loss"] = self.weights.text * losses["text"] + losses["seg"] + 0.5 * losses["nearest"]
+        losses["row_right"] = (nearest_row(out.seg_embeddings, self.table) == wanted).float().mean()
+        return losses
+
+    def read(self, batch: QueryBatch) -> ReasonerOutput:
+        """Teacher-forced pass over the batch's questions and answers."""
+        kind = "cpu" if batch.images.device.type == "cpu" else "cuda"
+        with torch.autocast(kind, torch.bfloat16):
+            tokens = self.clip(batch.images.flatten(0, 1)).unflatten(0, (-1, 2))
+            prompts = [build_prompt(self.model.tokenizer, q.query, q.mode) for q in batch.queries]
+            out: ReasonerOutput = self.model(
+                tokens, prompts, [q.answer for q in batch.queries], pair_index=batch.pair_index
+            )
+        return out
+
+
+def prompt_space_loss(embeddings: Tensor, table: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of the right row among all rows, by negative squared distance per component."""
+    distance = torch.cdist(embeddings.float(), table.float()).square() / table.shape[1]
+    return F.cross_entropy(-4.0 * distance, wanted)
+
+
+def nearest_row(embeddings: Tensor, table: Tensor) -> Tensor:
+    """Index of the closest prompt: (M, D) and (targets, D) -> int64 (M,)."""
+    return torch.cdist(embeddings.float(), table.float()).argmin(dim=1)
+
+
+EXPLAINED_EVERY = 4
+"""One batch in so many asks for reasons."""
+
+EXPLAINED_SHARE = 0.5
+"""Questions of such a batch against one of short answers, whose rows are half as long."""
+
+
+class QuerySource:
+    """Step number -> batch of questions, the same for the same seed.
+
+    A batch holds one mode: beside an explained answer a short one would be mostly padding.
+    """
+
+    def __init__(
+        self, bank: PairBank, sampler: QuerySampler, *, pairs: int, queries_per_pair: int, seed: int
+    ) -> None:
+        self.bank = bank
+        self.sampler = sampler
+        self.pairs = pairs
+        self.queries_per_pair = queries_per_pair
+        self.seed = seed
+
+    def batch(self, step: int) -> QueryBatch:
+        """The batch of one step."""
+        rng = np.random.default_rng((self.seed, step))
+        mode = Mode.EXPLAINED if step % EXPLAINED_EVERY == EXPLAINED_EVERY - 1 else Mode.SHORT
+        each = self.queries_per_pair
+        if mode is Mode.EXPLAINED:
+            each = max(int(each * EXPLAINED_SHARE), 1)
+        chosen = [self.bank[int(i)] for i in rng.choice(len(self.bank), size=self.pairs, replace=False)]
+        images = np.stack([np.stack([p.image_t1, p.image_t2]) for p in chosen]).transpose(0, 1, 4, 2, 3)
+        count = self.pairs * each
+        return QueryBatch(
+            images=torch.from_numpy(np.ascontiguousarray(images)),
+            queries=tuple(self.sampler.draw(rng, mode) for _ in range(count)),
+            pair_index=tuple(i // each for i in range(count)),
+        )
