@@ -1,1 +1,1 @@
-
+"""`reasoncd-bench`: accuracy through the whole pipeline, with controls, and speed as ratios."""

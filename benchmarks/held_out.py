@@ -106,5 +106,7 @@ def _target(named: Any, where: str) -> Target:
         key = "unreadable"
     target = TARGET_BY_KEY.get(key)
     if target is None:
-        raise CorruptDataError(f"{where} names a target that the ontology does not have; mend class or direction")
+        raise CorruptDataError(
+            f"{where} names a target that the ontology does not have; mend class or direction"
+        )
     return target

@@ -10,9 +10,10 @@ from reasoncd.ontology import MAIN_CLASSES, TARGET_BY_KEY, ClassName, Target
 _CLASSES: dict[ClassName, str] = {
     "building": "build(?:ing)?s?|built-up|houses?|homes?|roof(?:top)?s?|structures?|dwellings?|apartments?"
     "|warehouses?|factor(?:y|ies)|sheds?|garages?|offices?|flats?|halls?",
-    "road": "roads?|streets?|pave(?:d|ment)|asphalt(?:ed)?|tarmac|highways?|motorways?|lanes?|driveways?|car parks?|parking",
-    "vegetation": "vegetation|trees?|woods?|woodland|forests?|grass(?:land)?|lawns?|green(?:ery)?|plants?|crops?"
-    "|shrubs?|meadows?|bush(?:es)?",
+    "road": "roads?|streets?|pave(?:d|ment)|asphalt(?:ed)?|tarmac|highways?|motorways?|lanes?|driveways?"
+    "|car parks?|parking",
+    "vegetation": "vegetation|trees?|woods?|woodland|forests?|grass(?:land)?|lawns?|green(?:ery)?|plants?"
+    "|crops?|shrubs?|meadows?|bush(?:es)?",
     "water": "water|lakes?|ponds?|rivers?|canals?|pools?|reservoirs?|streams?|flood(?:ed)?",
     "bare_ground": "bare|soil|earth|sand|dirt|mud|dust|barren|gravel|clay",
 }  # fmt: skip
@@ -24,7 +25,8 @@ _GAIN = re.compile(
 )
 _LOSS = re.compile(
     r"\b(?:lost|loss|lose|removed?|removal|demoli(?:shed|tion)|gone|fewer|less|disappear(?:ed)?|vanish(?:ed)?"
-    r"|torn|razed|shrank|shrunk|decrease[ds]?|cleared|cut|felled|dried|drained|missing|no longer|earlier image)\b",
+    r"|torn|razed|shrank|shrunk|decrease[ds]?|cleared|cut|felled|dried|drained|missing|no longer"
+    r"|earlier image)\b",
     re.IGNORECASE,
 )
 

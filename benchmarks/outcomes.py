@@ -3,11 +3,13 @@
 Controls answer the same question in another way and are scored alike:
 
 - `all positive`: every pixel is marked.
-- `any change`: the question is ignored; the union of the model's own maps for "any change" of the five classes.
+- `any change`: the question is ignored; the union of the model's own maps for any
+  change of each of the five classes.
 - `any change, truth`: the question is ignored; the union of the true changes of the five classes: the best
   that marking all change can do.
 - `oracle`: the model, prompted with the plain wording of the true target.
-- `lexicon`: the model, prompted with the plain wording of the target that keywords suggest, else `any change`.
+- `lexicon`: the model, prompted with the plain wording of the target that keywords suggest; `any change`
+  where they suggest none.
 - `shuffled`: the model, prompted with the plain wording of another target.
 """
 

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 
-MISSING = "–"  # noqa: RUF001 - an en dash reads as "no figure"
+MISSING = "-"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, first column to the left, the others to the right; a sentence where it has no rows."""
+    """A Markdown table, its first column to the left; a sentence where it has no rows."""
     if not rows:
         return "Nothing was measured.\n"
     marks = ["---", *["--:"] * (len(header) - 1)]
     lines = [header, marks, *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
+    return (
+        "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"
+    )
 
 
 def figure(value: float | None, digits: int = 3) -> str:

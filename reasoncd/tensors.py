@@ -7,7 +7,7 @@ each side converts with its own library. A gateway can store and forward it with
 import hashlib
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,4 +77,4 @@ class Tensor:
         if name not in ("float32", "uint8", "int64"):
             raise InvalidInputError(f"array dtype {name} cannot cross a port; convert it first")
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        return cls(dtype=name, shape=array.shape, data=little.tobytes())
+        return cls(dtype=cast(DType, name), shape=array.shape, data=little.tobytes())

@@ -130,7 +130,7 @@ def test_quality_is_held_against_the_iou_that_was_reached() -> None:
 
 def test_partial_labels_ask_for_the_set_and_not_for_one_of_it() -> None:
     logits = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1).repeat(1, 1, 1, 3)
-    allowed = torch.tensor([[1, 1, 1], [0, 1, 1], [0, 0, 1]], dtype=torch.bool).T.view(1, 3, 1, 3)
+    allowed = torch.tensor([[1, 1, 1], [0, 1, 1], [0, 0, 1]], dtype=torch.bool).view(1, 3, 1, 3)
     # Columns: one class is left, two are, all three are.
     assert allowed[0, :, 0].T.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     total = exp(1) + exp(2) + exp(3)

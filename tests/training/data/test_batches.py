@@ -91,7 +91,8 @@ def test_both_present_and_absent_targets_are_asked() -> None:
     presence = presence_of_targets(_grown(60))
     rng = np.random.default_rng(0)
     chosen = [choose_targets(presence, rng, 3) for _ in range(400)]
-    assert all(len(set(c)) == 3 for c in chosen)
+    # There are two of the rarest kind, the opposites; so the first two never need to be the same.
+    assert all(c[0] != c[1] for c in chosen)
     asked = np.array(chosen)
     assert set(np.unique(presence[asked])) == {0, 1}
     # The first of each is drawn freely: 40 in 100 are absent ones.

@@ -1,0 +1,131 @@
+"""`reasoncd-train`: the stages of a recipe, each one command that goes on where it was cut off."""
+
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reasoncd.base_models import cache_dir
+from reasoncd.errors import Code, ReasonCDError
+
+if TYPE_CHECKING:
+    from training.recipes import Workshop
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train ReasonCD, stage by stage."
+)
+
+
+class Preset(StrEnum):
+    """Recipes that can be trained."""
+
+    MINI = "mini"
+    PAPER_TINY = "paper-tiny"
+
+
+class Stage(StrEnum):
+    """What can be run on its own; `all` runs them in this order."""
+
+    BANK = "bank"
+    SAM = "sam"
+    CLIP = "clip"
+    VISION = "vision"
+    REASONER = "reasoner"
+    JOINT = "joint"
+    ALL = "all"
+
+
+PresetOption = Annotated[Preset, typer.Option(help="The recipe.")]
+FolderOption = Annotated[
+    Path | None, typer.Option(help="Working folder for run state; default: a folder of the recipe's name in the cache.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
+RealDataOption = Annotated[
+    bool, typer.Option(help="Use real imagery from $REASONCD_DATA; without it only rendered scenes.")
+]
+
+
+@app.command()
+def run(
+    stage: Annotated[Stage, typer.Argument(help="The stage to run to its end.")],
+    preset: PresetOption = Preset.MINI,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """Run one stage, or all of them, from where it was cut off."""
+    workshop = _workshop(preset, folder, threads, real_data)
+    steps: dict[Stage, Callable[[], object]] = {
+        Stage.BANK: workshop.bank,
+        Stage.SAM: workshop.sam,
+        Stage.CLIP: workshop.clip,
+        Stage.VISION: workshop.vision,
+        Stage.REASONER: workshop.reasoner,
+        Stage.JOINT: workshop.joint,
+    }
+    for name, step in steps.items():
+        if stage in (Stage.ALL, name):
+            _say(f"stage {name}")
+            step()
+
+
+@app.command()
+def probe(
+    preset: PresetOption = Preset.MINI,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """Linear probes of the pretrained small encoders against random weights of the same shape."""
+    for line in _workshop(preset, folder, threads, real_data).probes():
+        typer.echo(line)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
+    model_card: Annotated[Path, typer.Option(help="Markdown file that becomes the checkpoint's README.")],
+    preset: PresetOption = Preset.MINI,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """Choose the thresholds on validation pairs and write the checkpoint."""
+    workshop = _workshop(preset, folder, threads, real_data)
+    found = workshop.export(out, model_card.read_text(encoding="utf-8"))
+    typer.echo(
+        f"wrote {out}: presence threshold {found.thresholds.presence}, probability threshold "
+        f"{found.thresholds.probability}; on the pairs they were chosen on: macro F1 {found.f1:.3f}, "
+        f"{found.empty:.0%} of absent changes empty, {found.kept:.0%} of present ones kept"
+    )
+
+
+def _workshop(preset: Preset, folder: Path | None, threads: int, real_data: bool) -> "Workshop":
+    # Both must stand before torch starts its thread pool.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("DS_BUILD_OPS", "0")
+    import torch
+
+    from training.recipes import Workshop, mini, paper_tiny
+
+    torch.set_num_threads(threads)
+    recipe = mini(real_data=real_data) if preset is Preset.MINI else paper_tiny()
+    return Workshop(recipe, folder or cache_dir() / "train" / recipe.preset, _say)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def main() -> None:
+    """Entry point: our own errors become one sentence and an exit code."""
+    try:
+        app()
+    except ReasonCDError as error:
+        typer.echo(f"error: {error.message}", err=True)
+        bad_input = error.code in (Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.DATA_LOSS)
+        sys.exit(2 if bad_input else 1)
