@@ -147,8 +147,7 @@ def _confusions(outcomes: Sequence[Outcome]) -> str:
     directions = [(asked.direction, answer.direction if answer else None) for asked, answer in named]
     return "\n".join(
         [
-            "Questions by the class asked and the class named in the answer; a transition counts for the "
-            "earlier class.\n",
+            "By the class asked and the class named in the answer; a transition counts for the first.\n",
             _cross((*MAIN_CLASSES, _OTHER), classes),
             "The same by direction.\n",
             _cross(_DIRECTIONS, directions),

@@ -75,14 +75,9 @@ class Target:
 
 
 def _all_targets() -> tuple[Target, ...]:
-    simple = [
-        Target(cls=c, direction=d) for c in CLASSES for d in ("gain", "loss", "change")
-    ]
+    simple = [Target(cls=c, direction=d) for c in CLASSES for d in ("gain", "loss", "change")]
     moves = [
-        Target(cls=a, direction="transition", to=b)
-        for a in MAIN_CLASSES
-        for b in MAIN_CLASSES
-        if a != b
+        Target(cls=a, direction="transition", to=b) for a in MAIN_CLASSES for b in MAIN_CLASSES if a != b
     ]
     return (*simple, *moves)
 

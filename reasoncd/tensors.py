@@ -62,9 +62,7 @@ class Tensor:
         if self.dtype == "bfloat16":
             upper = np.frombuffer(self.data, dtype="<u2").astype("<u4") << 16
             return upper.view("<f4").reshape(self.shape)
-        return np.frombuffer(self.data, dtype=np.dtype(self.dtype).newbyteorder("<")).reshape(
-            self.shape
-        )
+        return np.frombuffer(self.data, dtype=np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
 
     @classmethod
     def from_numpy(cls, array: NDArray[np.generic]) -> "Tensor":

@@ -1,1 +1,1 @@
-
+"""Makes checkpoints: data, losses, stages, the training loop and the export."""

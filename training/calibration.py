@@ -45,7 +45,10 @@ class Calibration:
 
 @torch.no_grad()
 def calibrate(
-    encoder: ChangeFeatureEncoder, decoder: ChangeMaskDecoder, table: torch.Tensor, pairs: Sequence[LabelledPair]
+    encoder: ChangeFeatureEncoder,
+    decoder: ChangeMaskDecoder,
+    table: torch.Tensor,
+    pairs: Sequence[LabelledPair],
 ) -> Calibration:
     """Choose both thresholds.
 
@@ -106,8 +109,6 @@ def _macro_f1(rows: list[tuple[int, Confusion, bool]]) -> float:
     sums: dict[int, Confusion] = {}
     for i, confusion, kept in rows:
         if not kept:
-            confusion = Confusion(
-                fn=confusion.tp + confusion.fn, tn=confusion.tn + confusion.fp
-            )
+            confusion = Confusion(fn=confusion.tp + confusion.fn, tn=confusion.tn + confusion.fp)
         sums[i] = sums.get(i, Confusion()) + confusion
     return float(np.mean([c.f1 for c in sums.values() if c.tp + c.fn > 0]))

@@ -1,8 +1,12 @@
-"""`reasoncd-train`: the stages of a recipe, each one command that goes on where it was cut off."""
+"""`reasoncd-train`: the stages of a recipe, each one command that goes on where it was cut off.
+
+Results go to the standard output, progress and errors to the standard error. Exit status: 0 where the
+work is done, 2 where something given cannot be used, 1 where the fault is ours.
+"""
 
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reasoncd.base_models import cache_dir
-from reasoncd.errors import Code, ReasonCDError
+from reasoncd.errors import Code, NotFoundError, ReasonCDError
 
 if TYPE_CHECKING:
-    from training.recipes import Workshop
+    from training.workshop import Workshop
+
+# What computes is imported where it is used, so that --help stays quick.
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Train ReasonCD, stage by stage."
+    name="reasoncd-train",
+    help="Train ReasonCD, stage by stage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -41,7 +51,10 @@ class Stage(StrEnum):
 
 PresetOption = Annotated[Preset, typer.Option(help="The recipe.")]
 FolderOption = Annotated[
-    Path | None, typer.Option(help="Working folder for run state; default: a folder of the recipe's name in the cache.")
+    Path | None,
+    typer.Option(
+        help="Working folder for run state; a folder of the recipe's name in the cache if not given."
+    ),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
 RealDataOption = Annotated[
@@ -58,19 +71,20 @@ def run(
     real_data: RealDataOption = True,
 ) -> None:
     """Run one stage, or all of them, from where it was cut off."""
-    workshop = _workshop(preset, folder, threads, real_data)
-    steps: dict[Stage, Callable[[], object]] = {
-        Stage.BANK: workshop.bank,
-        Stage.SAM: workshop.sam,
-        Stage.CLIP: workshop.clip,
-        Stage.VISION: workshop.vision,
-        Stage.REASONER: workshop.reasoner,
-        Stage.JOINT: workshop.joint,
-    }
-    for name, step in steps.items():
-        if stage in (Stage.ALL, name):
-            _say(f"stage {name}")
-            step()
+    with _one_sentence():
+        workshop = _workshop(preset, folder, threads, real_data)
+        steps: dict[Stage, Callable[[], object]] = {
+            Stage.BANK: workshop.bank,
+            Stage.SAM: workshop.sam,
+            Stage.CLIP: workshop.clip,
+            Stage.VISION: workshop.vision,
+            Stage.REASONER: workshop.reasoner,
+            Stage.JOINT: workshop.joint,
+        }
+        for name, step in steps.items():
+            if stage in (Stage.ALL, name):
+                _say(f"stage {name}")
+                step()
 
 
 @app.command()
@@ -81,8 +95,9 @@ def probe(
     real_data: RealDataOption = True,
 ) -> None:
     """Linear probes of the pretrained small encoders against random weights of the same shape."""
-    for line in _workshop(preset, folder, threads, real_data).probes():
-        typer.echo(line)
+    with _one_sentence():
+        for line in _workshop(preset, folder, threads, real_data).probes():
+            typer.echo(line)
 
 
 @app.command()
@@ -95,13 +110,14 @@ def export(
     real_data: RealDataOption = True,
 ) -> None:
     """Choose the thresholds on validation pairs and write the checkpoint."""
-    workshop = _workshop(preset, folder, threads, real_data)
-    found = workshop.export(out, model_card.read_text(encoding="utf-8"))
-    typer.echo(
-        f"wrote {out}: presence threshold {found.thresholds.presence}, probability threshold "
-        f"{found.thresholds.probability}; on the pairs they were chosen on: macro F1 {found.f1:.3f}, "
-        f"{found.empty:.0%} of absent changes empty, {found.kept:.0%} of present ones kept"
-    )
+    with _one_sentence():
+        card = _read_text(model_card)
+        found = _workshop(preset, folder, threads, real_data).export(out, card)
+        typer.echo(
+            f"wrote {out}: presence threshold {found.thresholds.presence}, probability threshold "
+            f"{found.thresholds.probability}; on the pairs they were chosen on: macro F1 {found.f1:.3f}, "
+            f"{found.empty:.0%} of absent changes empty, {found.kept:.0%} of present ones kept"
+        )
 
 
 def _workshop(preset: Preset, folder: Path | None, threads: int, real_data: bool) -> "Workshop":
@@ -110,22 +126,29 @@ def _workshop(preset: Preset, folder: Path | None, threads: int, real_data: bool
     os.environ.setdefault("DS_BUILD_OPS", "0")
     import torch
 
-    from training.recipes import Workshop, mini, paper_tiny
+    from training.recipes import mini, paper_tiny
+    from training.workshop import Workshop
 
     torch.set_num_threads(threads)
     recipe = mini(real_data=real_data) if preset is Preset.MINI else paper_tiny()
     return Workshop(recipe, folder or cache_dir() / "train" / recipe.preset, _say)
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFoundError(f"{path} cannot be read as text; name a Markdown file") from error
+
+
 def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def main() -> None:
-    """Entry point: our own errors become one sentence and an exit code."""
+@contextmanager
+def _one_sentence() -> Iterator[None]:
     try:
-        app()
+        yield
     except ReasonCDError as error:
-        typer.echo(f"error: {error.message}", err=True)
-        bad_input = error.code in (Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.DATA_LOSS)
-        sys.exit(2 if bad_input else 1)
+        _say(f"reasoncd-train: {error.message}")
+        raise typer.Exit(1 if error.code is Code.INTERNAL else 2) from None

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-
 import services.mask_decoder.weights as decoder_weights
 import services.vision_encoder.weights as vision_weights
 from reasoncd.base_models import known_base_model

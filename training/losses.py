@@ -124,7 +124,7 @@ def quality_loss(quality: Tensor, logits: Tensor, truth: Tensor) -> Tensor:
     return F.mse_loss(quality[due].float(), iou[due])
 
 
-def partial_label_loss(logits: Tensor, allowed: Tensor) -> Tensor:
+def partial_label_loss(logits: Tensor, allowed: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy where a label names a *set* of classes: -log of the set's probability.
 
     A set that holds every class says nothing and costs nothing, so unknown pixels drop out.
@@ -132,12 +132,15 @@ def partial_label_loss(logits: Tensor, allowed: Tensor) -> Tensor:
     Args:
         logits: (B, K, h, w).
         allowed: bool (B, K, h, w).
+        weight: (B, h, w) of each pixel, so that rare classes can count for more; None is all alike.
 
     Returns:
-        Scalar mean over pixels that say something.
+        Scalar (weighted) mean over pixels that say something.
     """
     logits = logits.float()
     chosen = logits.masked_fill(~allowed, -1e4).logsumexp(dim=1)
     per_pixel = logits.logsumexp(dim=1) - chosen
-    informative = ~allowed.all(dim=1)
-    return (per_pixel * informative).sum() / informative.sum().clamp(min=1)
+    counted = (~allowed.all(dim=1)).float()
+    if weight is not None:
+        counted = counted * weight
+    return (per_pixel * counted).sum() / counted.sum().clamp(min=1.0)

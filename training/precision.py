@@ -27,7 +27,7 @@ class _OutsideAutocast:
     def enter(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Leave autocast and widen the input."""
         self._context = torch.autocast(inputs[0].device.type, enabled=False)
-        self._context.__enter__()
+        self._context.__enter__()  # type: ignore[no-untyped-call]
         return (inputs[0].float(), *inputs[1:])
 
     def leave(self, _: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:

@@ -33,7 +33,9 @@ def pretrain_sam(bank: PairBank, config: VisionEncoderConfig, run: RunConfig, fo
 def load_sam(encoder: SamImageEncoder, weights: Path) -> None:
     """Put pretrained weights into an encoder, strictly."""
     state = load_file(weights)
-    encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
+    encoder.load_state_dict(
+        {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    )
 
 
 def linear_probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, ridge: float = 1e-2) -> float:
@@ -66,9 +68,7 @@ def probe_sam(encoder: SamImageEncoder, train: list[PairBatch], test: list[PairB
     """Balanced accuracy of land cover per cell, read linearly off a frozen SAM encoder."""
 
     def gather(batches: list[PairBatch]) -> tuple[Tensor, Tensor]:
-        parts = [
-            land_probe_features(encoder, b.images.flatten(0, 1), b.lands.flatten(0, 1)) for b in batches
-        ]
+        parts = [land_probe_features(encoder, b.images.flatten(0, 1), b.lands.flatten(0, 1)) for b in batches]
         return _definite(torch.cat([f for f, _ in parts]), torch.cat([c for _, c in parts]))
 
     encoder.eval()
@@ -102,7 +102,9 @@ def pretrain_clip(bank: PairBank, config: ClipConfig, run: RunConfig, folder: Pa
 def load_clip(encoder: ClipPatchEncoder, weights: Path) -> None:
     """Put a pretrained vision tower into an encoder, strictly."""
     state = load_file(weights)
-    encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
+    encoder.load_state_dict(
+        {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    )
 
 
 def probe_clip(encoder: ClipPatchEncoder, train: list[PairBatch], test: list[PairBatch]) -> float:

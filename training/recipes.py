@@ -1,54 +1,15 @@
-"""Recipes: what a preset is trained with, stage by stage, as plain functions of a working folder.
+"""Recipes: what each preset is made of and how long each of its stages runs."""
 
-Each function goes on where an earlier call of it was cut off and does nothing when it has finished.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
-from reasoncd.checkpoint import mint_seg_space
-from reasoncd.config import read_json, write_json
-from reasoncd.errors import NotFoundError
+from services.mask_decoder import config as decoder_config
 from services.mask_decoder.config import MaskDecoderConfig
-from services.mask_decoder.config import mini as mini_decoder
-from services.reasoner.base_model import fetch_base, load_base_llm
-from services.reasoner.build import build_reasoner
+from services.reasoner import config as reasoner_config
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.config import mini as mini_reasoner
-from services.reasoner.model import ReasonerModel
-from services.reasoner.tokens import ReasonerTokenizer
-from services.vision_encoder.clip import ClipPatchEncoder
+from services.vision_encoder import config as vision_config
 from services.vision_encoder.config import VisionEncoderConfig
-from services.vision_encoder.config import mini as mini_vision
-from services.vision_encoder.sam import SamImageEncoder
-from training.calibration import Calibration, calibrate
-from training.data.bank import BankConfig, PairBank, build_bank
-from training.data.batches import BatchSource, PairBatch, make_batch
-from training.data.fixed_pairs import validation_pairs
-from training.export import TrainedParts, export_checkpoint
-from training.imagenet import fetch_weights, load_efficientnet_lite0
-from training.loop import RunConfig, run_stage
-from training.precision import keep_depthwise_in_float32
-from training.pretraining import load_clip, load_sam, pretrain_clip, pretrain_sam, probe_clip, probe_sam
-from training.queries import QuerySampler, load_phrases
-from training.stages.joint import JointSource, JointStage
-from training.stages.reasoner import QuerySource, ReasonerStage
-from training.stages.vision import VisionStage, load_backbone
-from training.validation import validate_vision
-
-Say = Callable[[str], None]
-
-TABLE_FILE = "table.safetensors"
-SPACE_FILE = "seg_space.json"
-CALIBRATION_SEED = 4001
-"""Of the validation pairs that thresholds are chosen on; the reported lists have other seeds."""
+from training.data.bank import BankConfig
+from training.loop import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,25 +33,36 @@ class Recipe:
     fit_joint: RunConfig
     joint_pairs: int
     joint_queries: int
+    calibration_pairs: int
+    """Validation pairs that thresholds are chosen on."""
+
+    def __post_init__(self) -> None:
+        if self.bank.size != self.vision.image_size:
+            raise ValueError(
+                f"bank.size is {self.bank.size} but the vision encoder takes {self.vision.image_size} pixels"
+            )
+        widest = max(self.sam.micro_batch, self.clip.micro_batch, self.fit_vision.micro_batch)
+        if self.bank.count < max(widest, self.reasoner_pairs, self.joint_pairs):
+            raise ValueError(f"bank.count is {self.bank.count}, fewer pairs than one batch takes")
 
 
 def mini(*, real_data: bool = True) -> Recipe:
     """The shipped `mini`: about two hours on two CPU cores."""
     return Recipe(
         preset="mini",
-        vision=mini_vision(),
-        decoder=mini_decoder(),
-        reasoner=mini_reasoner(),
+        vision=vision_config.mini(),
+        decoder=decoder_config.mini(),
+        reasoner=reasoner_config.mini(),
         bank=BankConfig(count=6000, real_data=real_data),
         sam=RunConfig(steps=500, learning_rate=1.5e-3),
         clip=RunConfig(steps=500, learning_rate=1e-3, micro_batch=32),
         fit_vision=RunConfig(
-            steps=1200, learning_rate=1e-3, slow=("encoder.fpn.backbone",), ema_decay=0.995, seed=11
+            steps=1800, learning_rate=1e-3, slow=("encoder.fpn.backbone",), ema_decay=0.995, seed=11
         ),
         queries_per_pair=3,
         settle_table=250,
         fit_reasoner=RunConfig(
-            steps=450, learning_rate=1e-3, warmup_steps=30, ema_decay=None, micro_batch=24, seed=5
+            steps=400, learning_rate=1e-3, warmup_steps=30, ema_decay=None, micro_batch=24, seed=5
         ),
         reasoner_pairs=4,
         reasoner_queries=6,
@@ -99,206 +71,34 @@ def mini(*, real_data: bool = True) -> Recipe:
         ),
         joint_pairs=6,
         joint_queries=3,
+        calibration_pairs=90,
     )
 
 
-class Workshop:
-    """The stages of one recipe in one working folder.
+def paper_tiny() -> Recipe:
+    """The paper's code path in seconds, for tests: rendered scenes, random base weights, few steps."""
 
-    Args:
-        recipe: what to train.
-        folder: where run state and finished weights are kept.
-        say: is told one line now and then.
-    """
-
-    def __init__(self, recipe: Recipe, folder: Path, say: Say = print) -> None:
-        self.recipe = recipe
-        self.folder = folder
-        self.say = say
-
-    def bank(self) -> PairBank:
-        """The training pairs, rendered on the first call."""
-
-        def progress(done: int, total: int) -> None:
-            if done % 200 == 0 or done == total:
-                self.say(f"rendered {done} of {total} pairs")
-
-        return PairBank(build_bank(self.folder, self.recipe.bank, progress))
-
-    def weights_of(self, stage: str) -> Path:
-        """Finished weights of a stage.
-
-        Raises:
-            NotFoundError: the stage has not finished yet.
-        """
-        path = self.folder / stage / "weights.safetensors"
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there yet; run `reasoncd-train {stage}` to its end first")
-        return path
-
-    def sam(self) -> None:
-        """Pretrain the SAM encoder."""
-        pretrain_sam(self.bank(), self.recipe.vision, self.recipe.sam, self.folder / "sam")
-
-    def clip(self) -> None:
-        """Pretrain CLIP."""
-        pretrain_clip(self.bank(), self.recipe.vision.clip, self.recipe.clip, self.folder / "clip")
-
-    def vision(self) -> None:
-        """Stage (a): vision encoder, decoder and prompt table; settles the table on the way."""
-        r = self.recipe
-        stage = self._vision_stage()
-        load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
-        load_sam(stage.encoder.sam, self.weights_of("sam"))
-        stage.freeze_pretrained(sam=True, early_backbone=True)
-        source = BatchSource(
-            self.bank(),
-            batch_size=r.fit_vision.micro_batch,
-            queries_per_pair=r.queries_per_pair,
-            seed=r.fit_vision.seed,
+    def briefly(steps: int, learning_rate: float) -> RunConfig:
+        return RunConfig(
+            steps=steps, learning_rate=learning_rate, warmup_steps=0, ema_decay=None, micro_batch=4
         )
 
-        def batch(step: int) -> PairBatch:
-            if step >= r.settle_table and not stage.table.settled:
-                stage.table.settled = True
-                self._keep_table(stage.table.prompts())
-            return source.batch(step)
-
-        validate: Callable[[nn.Module], Mapping[str, float]] | None = None
-        if r.bank.real_data:
-            pairs = validation_pairs("composite", "validation", 60, 0).pairs
-            validate = lambda module: validate_vision(module, pairs)  # type: ignore[arg-type]  # noqa: E731
-        run_stage(stage, batch, r.fit_vision, self.folder / "vision", on_log=self.say, validate=validate)
-
-    def reasoner(self) -> None:
-        """Stage (b): the reasoner against the settled table."""
-        r = self.recipe
-        stage = self._reasoner_stage()
-        trained = {n for n, p in stage.named_parameters() if p.requires_grad}
-        source = QuerySource(
-            self.bank(),
-            QuerySampler(load_phrases()),
-            pairs=r.reasoner_pairs,
-            queries_per_pair=r.reasoner_queries,
-            seed=r.fit_reasoner.seed,
-        )
-        run_stage(
-            stage, source.batch, r.fit_reasoner, self.folder / "reasoner", keep=trained.__contains__, on_log=self.say
-        )
-
-    def joint(self) -> None:
-        """Stage (c): reasoner and decoder together."""
-        r = self.recipe
-        stage = self._joint_stage()
-        trained = {n for n, p in stage.named_parameters() if p.requires_grad}
-        pairs = BatchSource(
-            self.bank(), batch_size=r.joint_pairs, queries_per_pair=r.joint_queries, seed=r.fit_joint.seed
-        )
-        source = JointSource(pairs, QuerySampler(load_phrases()))
-        run_stage(
-            stage, source.batch, r.fit_joint, self.folder / "joint", keep=trained.__contains__, on_log=self.say
-        )
-
-    def probes(self) -> Iterator[str]:
-        """Linear probes of the small encoders, pretrained against random, on scenes that training never saw."""
-        vision = self.recipe.vision
-        bank = self.bank()
-        known = [BatchSource(bank, batch_size=8, queries_per_pair=1, seed=77).batch(i) for i in range(24)]
-        kind = "composite" if self.recipe.bank.real_data else "scene"
-        fixed = validation_pairs(kind, "validation", 96, CALIBRATION_SEED).pairs
-        rng = np.random.default_rng(0)
-        unseen = [make_batch(list(fixed[i : i + 8]), rng, queries_per_pair=1) for i in range(0, len(fixed), 8)]
-        torch.manual_seed(5)
-        sam, clip = SamImageEncoder(vision.sam, vision.image_size), ClipPatchEncoder(vision.clip)
-        before = probe_sam(sam, known, unseen), probe_clip(clip, known, unseen)
-        load_sam(sam, self.weights_of("sam"))
-        load_clip(clip, self.weights_of("clip"))
-        after = probe_sam(sam, known, unseen), probe_clip(clip, known, unseen)
-        for name, random, trained in zip(("sam", "clip"), before, after, strict=True):
-            yield f"{name}: balanced accuracy of land cover {random:.3f} random, {trained:.3f} pretrained"
-
-    def export(self, path: Path, model_card: str) -> Calibration:
-        """Write the checkpoint of everything that has finished; joint tuning is used where it has."""
-        joint = self.folder / "joint" / "weights.safetensors"
-        stage = self._joint_stage()
-        if joint.exists():
-            _load_part(stage, load_file(joint))
-        else:
-            self.say("joint tuning has not finished; exporting the stages before it")
-        stage.eval()
-        encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        kind = "composite" if self.recipe.bank.real_data else "scene"
-        pairs = validation_pairs(kind, "validation", 60, CALIBRATION_SEED).pairs
-        if kind == "composite":
-            pairs = (*pairs, *validation_pairs("scene", "validation", 30, CALIBRATION_SEED).pairs)
-        calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
-        export_checkpoint(
-            path,
-            TrainedParts(
-                preset=self.recipe.preset,
-                clip=stage.reasoner.clip,
-                encoder=encoder,
-                decoder=decoder,
-                reasoner=stage.reasoner.model,
-                thresholds=calibration.thresholds,
-                seg_space=read_json(self.folder / SPACE_FILE)["seg_space"],
-            ),
-            model_card,
-        )
-        return calibration
-
-    def table(self) -> Tensor:
-        """The settled prompt table (targets, D).
-
-        Raises:
-            NotFoundError: the vision stage has not come that far.
-        """
-        path = self.folder / TABLE_FILE
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there yet; `reasoncd-train vision` writes it on the way")
-        return load_file(path)["table"]
-
-    def _keep_table(self, table: Tensor) -> None:
-        """Write the table and mint its prompt space, once."""
-        if (self.folder / TABLE_FILE).exists():
-            return
-        save_file({"table": table.detach().contiguous()}, self.folder / TABLE_FILE)
-        write_json(self.folder / SPACE_FILE, {"seg_space": mint_seg_space()})
-
-    def _vision_stage(self) -> VisionStage:
-        torch.manual_seed(self.recipe.fit_vision.seed)
-        stage = VisionStage(self.recipe.vision, self.recipe.decoder)
-        keep_depthwise_in_float32(stage.encoder)
-        return stage
-
-    def _reasoner_stage(self) -> ReasonerStage:
-        r = self.recipe
-        if r.reasoner.base_model is None:
-            raise NotFoundError("this recipe names no base model; the reasoner needs one")
-        base = fetch_base(r.reasoner.base_model, progress=self.say)
-        model: ReasonerModel = build_reasoner(
-            r.reasoner,
-            ReasonerTokenizer.load(base),
-            base_llm=load_base_llm(base, dtype=torch.bfloat16),
-            seed=r.fit_reasoner.seed,
-            dtype=torch.bfloat16,
-        )
-        clip = ClipPatchEncoder(r.vision.clip)
-        load_clip(clip, self.weights_of("clip"))
-        return ReasonerStage(model, clip.eval(), self.table())
-
-    def _joint_stage(self) -> JointStage:
-        vision, reasoner = self._vision_stage(), self._reasoner_stage()
-        vision.load_state_dict(load_file(self.weights_of("vision")))
-        _load_part(reasoner, load_file(self.weights_of("reasoner")))
-        return JointStage(vision, reasoner)
-
-
-def _load_part(module: nn.Module, state: dict[str, Any]) -> None:
-    """Load the trained part of a module; the rest of it comes from elsewhere."""
-    result = module.load_state_dict(state, strict=False)
-    if result.unexpected_keys:
-        raise NotFoundError(f"weights hold {result.unexpected_keys[0]}, which this recipe does not have")
-    lacking = [n for n, p in module.named_parameters() if p.requires_grad and n not in state]
-    if lacking:
-        raise NotFoundError(f"weights lack {lacking[0]}, which this recipe trains; run the stage again")
+    return Recipe(
+        preset="paper_tiny",
+        vision=vision_config.paper_tiny(),
+        decoder=decoder_config.paper_tiny(),
+        reasoner=reasoner_config.paper_tiny(),
+        bank=BankConfig(count=16, size=128, real_data=False),
+        sam=briefly(2, 1e-3),
+        clip=briefly(2, 1e-3),
+        fit_vision=briefly(6, 2e-3),
+        queries_per_pair=2,
+        settle_table=3,
+        fit_reasoner=briefly(12, 1e-2),
+        reasoner_pairs=2,
+        reasoner_queries=4,
+        fit_joint=briefly(2, 1e-3),
+        joint_pairs=2,
+        joint_queries=2,
+        calibration_pairs=4,
+    )

@@ -16,7 +16,9 @@ from training.data.labels import LabelledPair, target_masks
 from training.metrics import Confusion
 from training.stages.vision import VisionStage
 
-MAIN_TARGETS = tuple(i for i, t in enumerate(TARGETS) if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss"))
+MAIN_TARGETS = tuple(
+    i for i, t in enumerate(TARGETS) if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss")
+)
 """Indices of gain and loss of the five main classes."""
 
 

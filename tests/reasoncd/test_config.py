@@ -59,7 +59,8 @@ def test_round_trip_through_json_text() -> None:
     text = json.dumps(to_dict(MODEL))
     again = from_dict(Model, json.loads(text), where="x")
     assert again == MODEL
-    assert isinstance(again.levels, tuple) and isinstance(again.levels[0].targets, tuple)
+    assert isinstance(again.levels, tuple)
+    assert isinstance(again.levels[0].targets, tuple)
     assert again.shade is Shade.LIGHT
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,7 @@ def test_the_learning_rate_warms_up_and_falls_along_half_a_cosine() -> None:
     assert factors[10] == pytest.approx(1.0)
     assert factors[20] == pytest.approx(0.55)
     assert factors[30] == pytest.approx(0.1)
-    assert all(a > b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a > b for a, b in pairwise(factors[10:]))
     assert learning_rate_factor(99, config) == pytest.approx(0.1)
     assert learning_rate_factor(0, replace(config, warmup_steps=0)) == pytest.approx(1.0)
 
@@ -271,7 +272,12 @@ def test_the_schedule_reaches_the_optimizer_at_each_pace(
     config = replace(CONFIG, steps=8, accumulation=accumulation, slow=("slow",), slow_rate=0.25)
     engines: list[Any] = []
     make = training.loop._engine
-    monkeypatch.setattr(training.loop, "_engine", lambda *a: engines.append(make(*a)) or engines[0])
+
+    def noted(*arguments: Any) -> Any:
+        engines.append(make(*arguments))
+        return engines[-1]
+
+    monkeypatch.setattr(training.loop, "_engine", noted)
     rates: list[list[float]] = []
 
     def batch(step: int) -> Tensor:

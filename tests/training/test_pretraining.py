@@ -29,7 +29,9 @@ def _clouds(count: int, seed: int, *, apart: float) -> tuple[Tensor, Tensor]:
 
 def test_a_probe_finds_what_is_there_and_guesses_where_nothing_is() -> None:
     assert linear_probe(_clouds(400, 0, apart=9.0), _clouds(400, 1, apart=9.0)) > 0.97
-    assert linear_probe(_clouds(2000, 0, apart=0.0), _clouds(2000, 1, apart=0.0)) == pytest.approx(1 / 3, abs=0.1)
+    assert linear_probe(_clouds(2000, 0, apart=0.0), _clouds(2000, 1, apart=0.0)) == pytest.approx(
+        1 / 3, abs=0.1
+    )
 
 
 def test_a_probe_counts_classes_alike() -> None:

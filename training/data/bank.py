@@ -113,7 +113,9 @@ def build_bank(root: Path, config: BankConfig, progress: Callable[[int, int], No
     partial.mkdir(parents=True)
     make = pair_maker(config)
     size = config.size
-    images = open_memmap(partial / "images.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size, 3))
+    images = open_memmap(
+        partial / "images.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size, 3)
+    )
     lands = open_memmap(partial / "lands.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size))
     origins: list[str] = []
     changes: list[NDArray[np.uint8]] = []

@@ -40,7 +40,9 @@ def presence_of_targets(pair: LabelledPair) -> NDArray[np.uint8]:
     """Whether each target's change is there at all: uint8 (targets,), 0 no, 1 yes, 255 unknown."""
     if pair.building_change is not None:
         out = np.full(len(TARGETS), UNKNOWN, dtype=np.uint8)
-        out[_BUILDING_CHANGE] = YES if np.count_nonzero(pair.building_change == YES) >= SMALLEST_CHANGE else NO
+        out[_BUILDING_CHANGE] = (
+            YES if np.count_nonzero(pair.building_change == YES) >= SMALLEST_CHANGE else NO
+        )
         return out
     code = pair.land_t1.astype(np.intp).ravel() * _CODES + pair.land_t2.ravel()
     pixels = np.bincount(code, minlength=_CODES * _CODES)

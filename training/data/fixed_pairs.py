@@ -24,7 +24,7 @@ GENERATOR_VERSION = 1
 PairKind = Literal["composite", "scene"]
 MeasuredSplit = Literal["validation", "test"]
 
-_SIZE = 256
+DEFAULT_SIZE = 256
 _KIND_KEYS: dict[PairKind, int] = {"composite": 1, "scene": 2}
 _SPLIT_KEYS: dict[MeasuredSplit, int] = {"validation": 1, "test": 2}
 
@@ -44,11 +44,17 @@ class FixedPairs:
     sha256: str
     """Hash over all pixels and labels, in order."""
     pairs: tuple[LabelledPair, ...]
-    """The pairs, 256 x 256 each."""
+    """The pairs, all of one size."""
 
 
 def validation_pairs(
-    kind: PairKind, split: MeasuredSplit, count: int, seed: int, *, root: Path | None = None
+    kind: PairKind,
+    split: MeasuredSplit,
+    count: int,
+    seed: int,
+    *,
+    size: int = DEFAULT_SIZE,
+    root: Path | None = None,
 ) -> FixedPairs:
     """Make one fixed list of pairs.
 
@@ -57,6 +63,7 @@ def validation_pairs(
         split: `validation` or `test`; training tiles are not measured on.
         count: number of pairs, 1 or more.
         seed: 0 or more; reports use one committed seed.
+        size: side of every pair in pixels; reports use the default.
         root: the data folder for composites; found by `real_tiles.data_root` where None.
 
     Raises:
@@ -69,7 +76,7 @@ def validation_pairs(
         raise InvalidInputError(f"split is {split!r}; give validation or test")
     if count < 1 or seed < 0:
         raise InvalidInputError(f"count is {count} and seed {seed}; give at least 1 and at least 0")
-    draw = _composites(split, root) if kind == "composite" else _scenes()
+    draw = _composites(split, size, root) if kind == "composite" else _scenes(size)
     # One generator per pair: a list may grow without altering its beginning.
     keys = (GENERATOR_VERSION, _KIND_KEYS[kind], _SPLIT_KEYS[split], seed)
     pairs = tuple(draw(np.random.default_rng([*keys, number])) for number in range(count))
@@ -92,13 +99,15 @@ def pairs_sha256(pairs: Sequence[LabelledPair]) -> str:
     return digest.hexdigest()
 
 
-def _composites(split: MeasuredSplit, root: Path | None) -> Callable[[np.random.Generator], LabelledPair]:
+def _composites(
+    split: MeasuredSplit, size: int, root: Path | None
+) -> Callable[[np.random.Generator], LabelledPair]:
     source = CompositeSource(dubai_tiles(split, root))
-    return lambda rng: source.sample(rng, size=_SIZE)
+    return lambda rng: source.sample(rng, size=size)
 
 
-def _scenes() -> Callable[[np.random.Generator], LabelledPair]:
+def _scenes(size: int) -> Callable[[np.random.Generator], LabelledPair]:
     # Here, since composites are measured without the renderer.
     from training.data.scenes import render_pair
 
-    return lambda rng: render_pair(rng, size=_SIZE)
+    return lambda rng: render_pair(rng, size=size)

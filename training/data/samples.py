@@ -1,7 +1,7 @@
 """Samples on disk: a JSON file of two images, a mask, a question and an answer each, as the paper has them.
 
-This is the door for explicit masks, where nobody knows the land cover: BCDD asks "Building" of every pair. A
-file holds a list of objects with `img1_path`, `img2_path`, `mask_path` (all relative to the file's folder, and
+This is the door for explicit masks, where nobody knows the land cover: BCDD asks "Building" of every pair.
+A file holds a list of objects with `img1_path`, `img2_path`, `mask_path` (relative to the file's folder, and
 inside it), `question` and `answer`. A mask is one channel: 0 unchanged, 255 (or 1) changed, 128 unknown.
 Entries are numbered from 1 in what is said of them.
 """

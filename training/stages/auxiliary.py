@@ -21,13 +21,13 @@ DENSE_TARGETS = tuple(Target(cls=c, direction=d) for c in CLASSES for d in ("gai
 
 
 def allowed_classes() -> Tensor:
-    """bool (codes, classes): which base classes a land-cover code leaves possible."""
+    """Which base classes a land-cover code leaves possible: bool (codes, classes)."""
     table = [[MEMBERSHIP[c][code] != NO for c in BASE_CLASSES] for code in LandCover]
     return torch.tensor(table)
 
 
 def dense_truth_table() -> Tensor:
-    """uint8 (codes * codes, dense targets): truth by `code_t1 * codes + code_t2`."""
+    """Truth by `code_t1 * codes + code_t2`: uint8 (codes * codes, dense targets)."""
     rows = [[target_truth(t, a, b) for t in DENSE_TARGETS] for a in LandCover for b in LandCover]
     return torch.from_numpy(np.array(rows, dtype=np.uint8))
 
@@ -36,6 +36,15 @@ def shrink_codes(lands: Tensor, size: int) -> Tensor:
     """Codes (..., S, S) -> (..., size, size), the nearest pixel of each cell."""
     step = lands.shape[-1] // size
     return lands[..., step // 2 :: step, step // 2 :: step]
+
+
+def balance(codes: Tensor) -> Tensor:
+    """Weight of each pixel by how rare its code is in the batch: (B, h, w) codes -> (B, h, w).
+
+    The inverse square root of the code's share, at most 5: roads and water are few pixels of many images.
+    """
+    share = torch.bincount(codes.flatten(), minlength=len(LandCover)).float() / codes.numel()
+    return share.clamp(min=0.04).rsqrt()[codes]
 
 
 class LandCoverHead(nn.Module):
@@ -52,7 +61,7 @@ class LandCoverHead(nn.Module):
         """Features (B, C, h, w) and codes (B, S, S) -> scalar loss."""
         logits = self.predict(features)
         codes = shrink_codes(lands, logits.shape[-1]).long()
-        return partial_label_loss(logits, self.allowed[codes].permute(0, 3, 1, 2))
+        return partial_label_loss(logits, self.allowed[codes].permute(0, 3, 1, 2), balance(codes))
 
 
 class DenseChangeHead(nn.Module):
@@ -70,6 +79,13 @@ class DenseChangeHead(nn.Module):
         logits = self.predict(fused).float()
         codes = shrink_codes(lands, logits.shape[-1]).long()
         truth = self.truth[codes[:, 0] * len(LandCover) + codes[:, 1]].permute(0, 3, 1, 2)
-        known = truth != UNKNOWN
-        loss = F.binary_cross_entropy_with_logits(logits, (truth == 1).float(), reduction="none")
-        return (loss * known).sum() / known.sum().clamp(min=1)
+        known = (truth != UNKNOWN).float()
+        yes = (truth == 1).float()
+        bce = F.binary_cross_entropy_with_logits(logits, yes, reduction="none")
+        # DICE over the batch, class by class: the BCE alone is content to never predict a road.
+        probability = torch.sigmoid(logits) * known
+        overlap = (probability * yes).sum(dim=(0, 2, 3))
+        total = probability.sum(dim=(0, 2, 3)) + yes.sum(dim=(0, 2, 3))
+        there = yes.sum(dim=(0, 2, 3)) > 0
+        dice = (1.0 - (2.0 * overlap + 1.0) / (total + 1.0))[there]
+        return (bce * known).sum() / known.sum().clamp(min=1.0) + dice.sum() / there.sum().clamp(min=1)

@@ -15,7 +15,7 @@ from open_clip.model import CLIPTextCfg, _build_text_tower
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reasoncd.ontology import CLASSES, PLURAL, TARGETS, Target
+from reasoncd.ontology import CLASSES, PLURAL, TARGETS, ClassName, Target
 from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.config import ClipConfig
 from training.data.batches import PairBatch, presence_of_targets
@@ -26,7 +26,7 @@ CONTEXT = 32
 
 _AMOUNTS = ((0.4, "mostly"), (0.15, "much"), (0.02, "some"))
 _PLACES = ("top left", "top right", "bottom left", "bottom right")
-_NAMED = tuple(c for c in CLASSES if c != "vegetation")
+_NAMED: tuple[ClassName, ...] = tuple(c for c in CLASSES if c != "vegetation")
 
 
 def _vocabulary() -> dict[str, int]:
@@ -52,7 +52,8 @@ def tokenize(captions: Sequence[str]) -> Tensor:
 
 def land_caption(codes: NDArray[np.uint8], rng: np.random.Generator) -> str:
     """Land cover of one image (S, S) in words: how much of what, and where each lies thickest."""
-    names = [c for c in (*_NAMED, "vegetation") if c in _NAMED or (codes == LandCover.VEGETATION).any()]
+    every: tuple[ClassName, ...] = (*_NAMED, "vegetation")
+    names = [c for c in every if c in _NAMED or (codes == LandCover.VEGETATION).any()]
     half = codes.shape[0] // 2
     quarters = (codes[:half, :half], codes[:half, half:], codes[half:, :half], codes[half:, half:])
     parts = []
@@ -95,9 +96,7 @@ class ClipPretraining(nn.Module):
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         self.encoder = ClipPatchEncoder(config)
-        text = CLIPTextCfg(
-            context_length=CONTEXT, vocab_size=len(VOCABULARY), width=128, heads=4, layers=2
-        )
+        text = CLIPTextCfg(context_length=CONTEXT, vocab_size=len(VOCABULARY), width=128, heads=4, layers=2)
         self.text = cast(nn.Module, _build_text_tower(config.embed_dim, text))
         self.pair_head = nn.Linear(2 * config.embed_dim, config.embed_dim)
         self.log_scale = nn.Parameter(torch.tensor([2.66]))

@@ -33,7 +33,9 @@ class JointBatch:
 class JointStage(nn.Module):
     """Losses of stage (c) for one batch."""
 
-    def __init__(self, vision: VisionStage, reasoner: ReasonerStage, weights: LossWeights | None = None) -> None:
+    def __init__(
+        self, vision: VisionStage, reasoner: ReasonerStage, weights: LossWeights | None = None
+    ) -> None:
         super().__init__()
         self.weights = weights or LossWeights()
         self.vision = vision

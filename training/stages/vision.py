@@ -95,7 +95,7 @@ class VisionStage(nn.Module):
             + 0.2 * losses["presence"]
             + 0.2 * losses["quality"]
             + 0.3 * losses["land"]
-            + 1.0 * losses["change"]
+            + 0.7 * losses["change"]
         )
         return losses
 

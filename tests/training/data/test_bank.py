@@ -61,7 +61,9 @@ def test_a_bank_is_made_once_and_appears_complete(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
-def test_building_change_is_kept_beside_unknown_land(fake_data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_building_change_is_kept_beside_unknown_land(
+    fake_data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REASONCD_DATA", str(fake_data_root))
     config = BankConfig(count=12, size=64, seed=1, scenes=0.0, real_pairs=1.0)
     bank, make = PairBank(build_bank(tmp_path, config)), pair_maker(config)
@@ -85,5 +87,5 @@ def test_every_setting_has_a_folder_of_its_own() -> None:
 
 @pytest.mark.parametrize("fields", [{"count": 0}, {"scenes": -0.1}, {"scenes": 0.6, "real_pairs": 0.5}])
 def test_impossible_settings_are_refused(fields: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="count must be|are shares"):
+    with pytest.raises(ValueError, match=r"count must be|are shares"):
         replace(CONFIG, **fields)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """Sample files: reading, writing, splitting, and pairs with explicit masks."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ def test_entries_that_cannot_be_used_are_refused_by_name(
 ) -> None:
     outside = exported.parent.parent / "outside.png"
     Image.new("L", (SIDE, SIDE)).save(outside)
-    os.symlink(outside, exported.parent / "link.png")
+    (exported.parent / "link.png").symlink_to(outside)
     _change(exported, **fields)
     with pytest.raises(error, match=said) as caught:
         read_samples(exported)
@@ -224,7 +223,7 @@ def test_parts_written_beside_the_images_read_back(exported: Path) -> None:
     write_samples(exported.with_name("part.json"), samples[2:4])
     assert read_samples(exported.with_name("part.json")) == samples[2:4]
     elsewhere = exported.parent / "00000" / "part.json"
-    with pytest.raises(InvalidInputError, match="sample 2: img1_path .* lies outside"):
+    with pytest.raises(InvalidInputError, match=r"sample 2: img1_path .* lies outside"):
         write_samples(elsewhere, samples[2:4])
     assert not elsewhere.exists()
     with pytest.raises(OutputError, match="cannot be written"):

@@ -1,0 +1,98 @@
+"""What answers and queries are read as, by words alone; and the file of held-out queries."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.answers import named_target, says_nothing_seen, says_off_topic
+from benchmarks.held_out import load_held_out, log_run
+from benchmarks.lexicon import lexicon_target
+from benchmarks.tables import table
+from gateway import wording
+from reasoncd.errors import CorruptDataError, NotFoundError
+from reasoncd.ontology import REFUSAL, TARGETS, Target
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.key)
+def test_what_the_pipeline_words_is_read_back(target: Target) -> None:
+    reason = "New roads: they bring houses."
+    found = wording.changed(f"{reason} {target.words}:", places=2, fraction=0.1)
+    assert named_target(found) == target
+    assert not says_nothing_seen(found)
+    empty = wording.nothing(f"{target.words}:")
+    assert named_target(empty) == target
+    assert says_nothing_seen(empty)
+
+
+def test_refusals_name_nothing() -> None:
+    answer = wording.refused(REFUSAL)
+    assert says_off_topic(answer)
+    assert named_target(answer) is None
+    assert not says_off_topic(wording.refused("I do not know"))
+    assert named_target("I like new buildings") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        ("new buildings", "building.gain"),
+        ("demolished houses", "building.loss"),
+        ("building", "building.change"),
+        ("vegetation that became buildings", "vegetation>building"),
+        ("roads to bare ground", "road>bare_ground"),
+        ("where did people settle", None),
+    ],
+)
+def test_the_lexicon(query: str, key: str | None) -> None:
+    found = lexicon_target(query)
+    assert (found.key if found else None) == key
+
+
+def _file(tmp_path: Path, content: object) -> Path:
+    path = tmp_path / "kept-back.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_held_out_queries_are_read_in_every_spelling(tmp_path: Path) -> None:
+    base = {"level": "I2", "cls": "building", "direction": "gain", "query": "q"}
+    spelled = ["road.gain", {"cls": "road", "direction": "gain"}, ["road", "gain"], ["road.gain", "building.gain"],
+               [["road", "gain"]], [{"cls": "road", "direction": "gain"}]]  # fmt: skip
+    lines = [base, *({**base, "accept": accept} for accept in spelled), {"level": "N3", "query": "hello"}]
+    found = load_held_out(_file(tmp_path, lines)).queries
+    assert [[t.key for t in q.accept] for q in found] == [
+        ["building.gain"], *[["building.gain", "road.gain"]] * 6, []
+    ]  # fmt: skip
+
+
+UNREADABLE = [
+    {"level": "I2"},
+    "text",
+    {"level": "I2", "query": "secret words", "cls": "ship", "direction": "gain"},
+]
+
+
+@pytest.mark.parametrize("line", UNREADABLE)
+def test_unreadable_lines_are_named_by_position_only(tmp_path: Path, line: object) -> None:
+    with pytest.raises(CorruptDataError, match="query 0") as caught:
+        load_held_out(_file(tmp_path, [line]))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(NotFoundError, match="gone"):
+        load_held_out(tmp_path / "gone.json")
+
+
+def test_runs_on_held_out_queries_are_counted(tmp_path: Path) -> None:
+    one = load_held_out(_file(tmp_path, []))
+    other = load_held_out(_file(tmp_path, [{"level": "N3", "query": "x"}]))
+    log = tmp_path / "runs.jsonl"
+    found = [log_run(log, which, fingerprints={"reasoner": "ab"}, pairs=1) for which in (one, other, one)]
+    assert found == [1, 1, 2]
+    assert json.loads(log.read_text().splitlines()[0])["fingerprints"] == {"reasoner": "ab"}
+
+
+def test_a_table_keeps_its_columns() -> None:
+    lines = table(["a", "b"], [["x|y", "1"]]).splitlines()
+    assert lines == ["| a | b |", "| --- | --: |", "| x/y | 1 |"]

@@ -1,0 +1,58 @@
+"""Small experiments that decide something: two arms from one start, equal steps, the same batches."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from safetensors.torch import load_file
+from torch import nn
+
+from training.data.batches import BatchSource
+from training.data.fixed_pairs import validation_pairs
+from training.loop import run_stage
+from training.recipes import Workshop
+from training.stages.vision import VisionStage
+from training.validation import validate_vision
+
+
+def compare_frozen_sam(
+    workshop: Workshop, *, steps: int, pairs: int = 60
+) -> Mapping[str, Mapping[str, float]]:
+    """What freezing the pretrained SAM encoder costs.
+
+    Both arms start from the finished vision stage and learn on for `steps` steps at a tenth of the recipe's
+    rate; in one of them the SAM encoder learns too.
+
+    Returns:
+        Figures of `training.validation.validate_vision` by arm: `start`, `frozen`, `trained`.
+    """
+    recipe = workshop.recipe
+    fixed = validation_pairs("composite" if recipe.bank.real_data else "scene", "validation", pairs, 0).pairs
+    source = BatchSource(
+        workshop.bank(),
+        batch_size=recipe.fit_vision.micro_batch,
+        queries_per_pair=recipe.queries_per_pair,
+        seed=recipe.fit_vision.seed + 1,
+    )
+    run = replace(
+        recipe.fit_vision, steps=steps, warmup_steps=10, learning_rate=recipe.fit_vision.learning_rate / 10
+    )
+    figures: dict[str, Mapping[str, float]] = {"start": validate_vision(_start(workshop), fixed)}
+    for arm in ("frozen", "trained"):
+        stage = _start(workshop)
+        stage.freeze_pretrained(sam=arm == "frozen", early_backbone=True)
+        with TemporaryDirectory() as folder:
+            weights = run_stage(stage, source.batch, run, Path(folder), on_log=workshop.say)
+            if weights is not None:
+                stage.load_state_dict(load_file(weights))
+        figures[arm] = validate_vision(stage, fixed)
+    return figures
+
+
+def _start(workshop: Workshop) -> VisionStage:
+    stage: nn.Module = workshop.vision_stage()
+    stage.load_state_dict(load_file(workshop.weights_of("vision")))
+    assert isinstance(stage, VisionStage)
+    stage.table.settled = True
+    return stage
