@@ -5,6 +5,7 @@ failed (the report is written all the same), 2 where something given cannot be u
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,10 +180,10 @@ def _make_folder(out: Path) -> None:
     """Refuse before the long measurement what could not be written after it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("a", encoding="utf-8"):
-            pass
     except OSError as error:
-        raise OutputError(f"{out} cannot be written; name a file in a folder that can be") from error
+        raise OutputError(f"{out.parent} cannot be made; name a folder that can be written") from error
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise OutputError(f"{out} cannot be written; name a file in a folder that can be")
 
 
 def _write(out: Path, page: str, figures: dict[str, Any]) -> None:

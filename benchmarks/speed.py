@@ -127,7 +127,7 @@ def measure_speed(checkpoint: Path, config: SpeedConfig) -> SpeedResult:
     )
     if imports:
         result.times["import torch in a fresh process"] = imports
-    _measure_rounds(pipeline, _load_model(opened, config.device), result)
+    measure_rounds(pipeline, _load_model(opened, config.device), result)
     return result
 
 
@@ -162,7 +162,8 @@ def _load_model(checkpoint: Checkpoint, device: str) -> ReasonerModel:
     return load_reasoner(checkpoint.path / "reasoner", config, base_llm=base, dtype=dtype).to(device)
 
 
-def _measure_rounds(pipeline: Pipeline, model: ReasonerModel, result: SpeedResult) -> None:
+def measure_rounds(pipeline: Pipeline, model: ReasonerModel, result: SpeedResult) -> None:
+    """Run the rounds and note their times in `result`; `model` is the pipeline's own reasoner by itself."""
     rounds = result.config.rounds
     pairs = validation_pairs("scene", "validation", rounds + 1, 0).pairs
     products = _products(result.config.device)

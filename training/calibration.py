@@ -26,7 +26,7 @@ CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 EMPTY_SHARE = 0.88
 """Share of absent changes that must be answered with an empty map, if presence can tell them at all."""
 
-FALSE_REJECTION = 0.15
+FALSE_REJECTION = 0.2
 """Most of the present changes that may be lost on the way to `EMPTY_SHARE`."""
 
 

@@ -100,6 +100,23 @@ def probe(
             typer.echo(line)
 
 
+@app.command("compare-sam")
+def compare_sam(
+    preset: PresetOption = Preset.MINI,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each arm.")] = 60,
+) -> None:
+    """What freezing the pretrained SAM encoder costs: two arms from the finished vision stage."""
+    with _one_sentence():
+        workshop = _workshop(preset, folder, threads, real_data)
+        from training.comparisons import compare_frozen_sam
+
+        for arm, figures in compare_frozen_sam(workshop, steps=steps).items():
+            typer.echo(f"{arm}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+
+
 @app.command()
 def export(
     out: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],

@@ -6,14 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from safetensors.torch import load_file
-from torch import nn
 
 from training.data.batches import BatchSource
 from training.data.fixed_pairs import validation_pairs
 from training.loop import run_stage
-from training.recipes import Workshop
 from training.stages.vision import VisionStage
 from training.validation import validate_vision
+from training.workshop import Workshop
 
 
 def compare_frozen_sam(
@@ -51,8 +50,7 @@ def compare_frozen_sam(
 
 
 def _start(workshop: Workshop) -> VisionStage:
-    stage: nn.Module = workshop.vision_stage()
+    stage = workshop.vision_stage()
     stage.load_state_dict(load_file(workshop.weights_of("vision")))
-    assert isinstance(stage, VisionStage)
     stage.table.settled = True
     return stage

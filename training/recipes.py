@@ -62,12 +62,12 @@ def mini(*, real_data: bool = True) -> Recipe:
         queries_per_pair=3,
         settle_table=250,
         fit_reasoner=RunConfig(
-            steps=400, learning_rate=1e-3, warmup_steps=30, ema_decay=None, micro_batch=24, seed=5
+            steps=560, learning_rate=1e-3, warmup_steps=30, ema_decay=None, micro_batch=24, seed=5
         ),
         reasoner_pairs=4,
         reasoner_queries=6,
         fit_joint=RunConfig(
-            steps=100, learning_rate=2e-4, warmup_steps=10, ema_decay=0.97, micro_batch=6, seed=21
+            steps=50, learning_rate=2e-4, warmup_steps=10, ema_decay=0.97, micro_batch=6, seed=21
         ),
         joint_pairs=6,
         joint_queries=3,

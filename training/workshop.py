@@ -26,7 +26,7 @@ from services.vision_encoder.sam import SamImageEncoder
 from training.calibration import Calibration, calibrate
 from training.data.bank import PairBank, build_bank
 from training.data.batches import BatchSource, PairBatch, make_batch
-from training.data.fixed_pairs import validation_pairs
+from training.data.fixed_pairs import PairKind, validation_pairs
 from training.data.labels import LabelledPair
 from training.export import TrainedParts, export_checkpoint
 from training.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
@@ -96,7 +96,7 @@ class Workshop:
     def vision(self) -> None:
         """Stage (a): vision encoder, decoder and prompt table; settles the table on the way."""
         r = self.recipe
-        stage = self._vision_stage()
+        stage = self.vision_stage()
         pretrained = r.vision.fpn.backbone == TIMM_MODEL
         if pretrained:
             load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
@@ -224,7 +224,8 @@ class Workshop:
         save_file({"table": table.detach().contiguous()}, self.folder / TABLE_FILE)
         write_json(self.folder / SPACE_FILE, {"seg_space": mint_seg_space()})
 
-    def _vision_stage(self) -> VisionStage:
+    def vision_stage(self) -> VisionStage:
+        """Stage (a) with random weights, as the recipe sizes it."""
         torch.manual_seed(self.recipe.fit_vision.seed)
         stage = VisionStage(self.recipe.vision, self.recipe.decoder)
         keep_depthwise_in_float32(stage.encoder)
@@ -254,12 +255,12 @@ class Workshop:
         """Validation pairs of the recipe's size: composites and a share of scenes, or scenes alone."""
         size = self.recipe.vision.image_size
         drawn = round(count * scenes) if self.recipe.bank.real_data else count
-        kinds = (("composite", count - drawn), ("scene", drawn))
+        kinds: tuple[tuple[PairKind, int], ...] = (("composite", count - drawn), ("scene", drawn))
         lists = [validation_pairs(k, "validation", n, CALIBRATION_SEED, size=size) for k, n in kinds if n]
         return tuple(pair for one in lists for pair in one.pairs)
 
     def _joint_stage(self) -> JointStage:
-        vision, reasoner = self._vision_stage(), self._reasoner_stage()
+        vision, reasoner = self.vision_stage(), self._reasoner_stage()
         vision.load_state_dict(load_file(self.weights_of("vision")))
         _load_part(reasoner, load_file(self.weights_of("reasoner")))
         return JointStage(vision, reasoner)

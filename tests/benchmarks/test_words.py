@@ -59,8 +59,9 @@ def _file(tmp_path: Path, content: object) -> Path:
 
 def test_held_out_queries_are_read_in_every_spelling(tmp_path: Path) -> None:
     base = {"level": "I2", "cls": "building", "direction": "gain", "query": "q"}
-    spelled = ["road.gain", {"cls": "road", "direction": "gain"}, ["road", "gain"], ["road.gain", "building.gain"],
-               [["road", "gain"]], [{"cls": "road", "direction": "gain"}]]  # fmt: skip
+    road = {"cls": "road", "direction": "gain"}
+    spelled = ["road.gain", road, ["road", "gain"], ["road.gain", "building.gain"],
+               [["road", "gain"]], [road]]  # fmt: skip
     lines = [base, *({**base, "accept": accept} for accept in spelled), {"level": "N3", "query": "hello"}]
     found = load_held_out(_file(tmp_path, lines)).queries
     assert [[t.key for t in q.accept] for q in found] == [

@@ -73,8 +73,11 @@ def load_phrases(folder: Path = FOLDER) -> PhraseBank:
 
 
 def explicit_queries(target: Target) -> tuple[str, ...]:
-    """The plainest wordings of a target: the class name with or without a direction (level E0), or a
-    transition from class to class (level T)."""
+    """The plainest wordings of a target, which name it outright.
+
+    Class and direction, or the class alone where any change is meant (level E0); for a transition both classes
+    (level T).
+    """
     name = PLURAL[target.cls]
     if target.to is not None:
         later = PLURAL[target.to]

@@ -22,6 +22,11 @@ class TrainingQuery:
     """None for an off-topic question."""
 
 
+EXPLAINED_IMPLICIT = 0.96
+"""Share of implicit phrases among explained questions about land cover. The one reason that explicit
+questions get would otherwise be the likeliest start of every explanation."""
+
+
 class QuerySampler:
     """Draws questions from the phrase bank and the generated wordings.
 
@@ -45,7 +50,7 @@ class QuerySampler:
         if rng.random() < self.off_topic:
             lines = self._reasoned_off_topic if explained else self.bank.off_topic
             return self._phrased(None, lines[rng.integers(len(lines))], mode, rng)
-        if rng.random() < self.implicit:
+        if rng.random() < (EXPLAINED_IMPLICIT if explained else self.implicit):
             phrases = self._reasoned if explained else self._phrases
             target, phrase = phrases[rng.integers(len(phrases))]
             return self._phrased(target, phrase, mode, rng)
@@ -59,7 +64,9 @@ class QuerySampler:
         return self._explicit(target, Mode.SHORT, rng)
 
     @staticmethod
-    def _phrased(target: Target | None, phrase: Phrase, mode: Mode, rng: np.random.Generator) -> TrainingQuery:
+    def _phrased(
+        target: Target | None, phrase: Phrase, mode: Mode, rng: np.random.Generator
+    ) -> TrainingQuery:
         return TrainingQuery(
             query=vary(phrase.query, rng),
             mode=mode,
@@ -89,7 +96,22 @@ def vary(query: str, rng: np.random.Generator) -> str:
     An opening goes before noun phrases only; a question or an order has its own.
     """
     first = query.split()[0].lower()
-    own_start = {"where", "what", "which", "who", "show", "find", "how", "is", "are", "did", "does", "can", "i", "we"}
+    own_start = {
+        "where",
+        "what",
+        "which",
+        "who",
+        "show",
+        "find",
+        "how",
+        "is",
+        "are",
+        "did",
+        "does",
+        "can",
+        "i",
+        "we",
+    }
     if first not in own_start and rng.random() < 0.15:
         query = _OPENINGS[rng.integers(len(_OPENINGS))] + query
     if rng.random() < 0.35:

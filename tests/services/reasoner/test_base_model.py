@@ -180,7 +180,7 @@ def test_loads_tied_in_eval_mode(
 def test_loading_leaves_progress_bars_as_they_were(
     fetched: tuple[Path, dict[str, np.ndarray], list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.enable_progress_bar()
     load_base_llm(fetched[0], dtype=torch.float32)
     assert "Loading weights" not in capfd.readouterr().err
     assert logging.is_progress_bar_enabled()
