@@ -75,8 +75,8 @@ def load_phrases(folder: Path = FOLDER) -> PhraseBank:
 def explicit_queries(target: Target) -> tuple[str, ...]:
     """The plainest wordings of a target, which name it outright.
 
-    Class and direction, or the class alone where any change is meant (level E0); for a transition both classes
-    (level T).
+    Class and direction, or the class alone where any change is meant (level E0); both classes of a
+    transition (level T).
     """
     name = PLURAL[target.cls]
     if target.to is not None:
