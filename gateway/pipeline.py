@@ -217,7 +217,8 @@ class Pipeline:
         if column is None:
             answer = wording.refused(done.answer)
         elif places.count:
-            answer = wording.changed(done.answer, places=places.count, fraction=float(change_map.mean()))
+            fraction = float(change_map.mean())
+            answer = wording.changed(done.answer, places=places.worth_telling, fraction=fraction)
         else:
             answer = wording.nothing(done.answer)
         return Detection(

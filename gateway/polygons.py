@@ -24,6 +24,8 @@ from gateway.images import Georeference
 
 MAX_POLYGONS = 10_000
 """Most polygons drawn for one map, the largest ones; a map of noise has hundreds of thousands."""
+SPECK = 16
+"""Regions of fewer pixels are specks: in the map and among the polygons, but counted by no sentence."""
 WGS84 = "EPSG:4326"
 
 
@@ -46,6 +48,8 @@ class Places:
     """Largest first, at most `MAX_POLYGONS`."""
     count: int
     """All regions, also those that are not drawn."""
+    worth_telling: int = 0
+    """Regions of at least `SPECK` pixels; 1 where all are smaller."""
 
 
 def find_places(change_map: NDArray[np.bool_], probability: NDArray[np.float32]) -> Places:
@@ -77,6 +81,7 @@ def find_places(change_map: NDArray[np.bool_], probability: NDArray[np.float32])
             for region in drawn
         ),
         count=len(areas) - 1,
+        worth_telling=max(int(np.count_nonzero(areas >= SPECK)), 1),
     )
 
 

@@ -36,7 +36,7 @@ def changed(text: str, *, places: int, fraction: float) -> str:
 
     Args:
         text: the model's answer without control tokens.
-        places: connected changed regions, at least 1.
+        places: connected changed regions worth telling, at least 1.
         fraction: changed part of the area, in (0, 1].
     """
     reason, target = split_answer(text)

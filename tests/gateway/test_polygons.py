@@ -166,3 +166,16 @@ def test_labels_agree_with_another_implementation(density: float) -> None:
 def test_a_winding_region_is_one() -> None:
     for change in (spiral(41), spiral(41).T, spiral(41)[::-1], spiral(41)[:, ::-1]):
         assert polygons.label_regions(change).max() == 1
+
+
+def test_specks_are_drawn_but_not_told() -> None:
+    change_map = np.zeros((40, 40), dtype=bool)
+    change_map[2:6, 2:6] = True
+    change_map[20:23, 20:25] = True
+    change_map[30, 30] = True
+    places = find_places(change_map, change_map.astype(np.float32))
+    assert places.count == len(places.drawn) == 3
+    assert places.worth_telling == 1
+    only_specks = np.zeros((40, 40), dtype=bool)
+    only_specks[3, 3] = only_specks[9, 9] = True
+    assert find_places(only_specks, only_specks.astype(np.float32)).worth_telling == 1
