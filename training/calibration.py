@@ -23,10 +23,10 @@ from training.validation import MAIN_TARGETS
 CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 """Probability thresholds that are tried."""
 
-EMPTY_SHARE = 0.88
+EMPTY_SHARE = 0.92
 """Share of absent changes that must be answered with an empty map, if presence can tell them at all."""
 
-FALSE_REJECTION = 0.2
+FALSE_REJECTION = 0.25
 """Most of the present changes that may be lost on the way to `EMPTY_SHARE`."""
 
 

@@ -33,6 +33,8 @@ class Recipe:
     fit_joint: RunConfig
     joint_pairs: int
     joint_queries: int
+    joint_extra: int
+    """Questions without a mask in each joint batch."""
     calibration_pairs: int
     """Validation pairs that thresholds are chosen on."""
 
@@ -67,10 +69,11 @@ def mini(*, real_data: bool = True) -> Recipe:
         reasoner_pairs=4,
         reasoner_queries=6,
         fit_joint=RunConfig(
-            steps=50, learning_rate=2e-4, warmup_steps=10, ema_decay=0.97, micro_batch=6, seed=21
+            steps=90, learning_rate=3e-4, warmup_steps=10, ema_decay=0.97, micro_batch=6, seed=21
         ),
         joint_pairs=6,
-        joint_queries=3,
+        joint_queries=2,
+        joint_extra=24,
         calibration_pairs=90,
     )
 
@@ -100,5 +103,6 @@ def paper_tiny() -> Recipe:
         fit_joint=briefly(2, 1e-3),
         joint_pairs=2,
         joint_queries=2,
+        joint_extra=2,
         calibration_pairs=4,
     )

@@ -150,7 +150,8 @@ class Workshop:
         pairs = BatchSource(
             self.bank(), batch_size=r.joint_pairs, queries_per_pair=r.joint_queries, seed=r.fit_joint.seed
         )
-        source = JointSource(pairs, QuerySampler(load_phrases()))
+        sampler = QuerySampler(load_phrases(), off_topic=0.25)
+        source = JointSource(pairs, sampler, extra=r.joint_extra)
         run_stage(
             stage,
             source.batch,
@@ -189,7 +190,7 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        pairs = self._unseen(self.recipe.calibration_pairs, scenes=1 / 3)
+        pairs = self._unseen(self.recipe.calibration_pairs)
         calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
         export_checkpoint(
             path,

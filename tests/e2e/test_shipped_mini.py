@@ -24,8 +24,6 @@ BASE = known_base_model("smollm2-135m-instruct")
 LARGEST_CHECKPOINT = 40 * 10**6
 LARGEST_FILE = 50 * 10**6
 
-shipped = pytest.mark.skipif(not MINI.exists(), reason="checkpoints/mini is not there yet")
-
 
 def test_the_recipe_trains_what_the_services_run() -> None:
     recipe = recipes.mini()
@@ -39,7 +37,6 @@ def test_the_recipe_trains_what_the_services_run() -> None:
     assert recipe.reasoner.base_model == BASE.ref.name
 
 
-@shipped
 def test_it_is_whole_small_and_of_the_recipe() -> None:
     checkpoint = Checkpoint.open(MINI)
     files = [path for path in MINI.rglob("*") if path.is_file()]
@@ -56,7 +53,6 @@ def test_it_is_whole_small_and_of_the_recipe() -> None:
     assert checkpoint.config("reasoner") == to_dict(recipe.reasoner)
 
 
-@shipped
 @pytest.mark.skipif(
     cached_base_model(BASE) is None, reason="the base model is not in the cache; run `reasoncd fetch-base`"
 )

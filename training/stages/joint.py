@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reasoncd.ports import Mode
 from services.mask_decoder.model import Prompts
 from training.data.batches import BatchSource, PairBatch
 from training.losses import LossWeights, mask_bce, mask_dice, presence_loss, quality_loss, text_loss
 from training.queries.sampler import QuerySampler
-from training.stages.reasoner import QueryBatch, ReasonerStage, prompt_space_loss
+from training.stages.reasoner import QueryBatch, ReasonerStage, prompt_space_loss, target_rows
 from training.stages.vision import VisionStage
 
 TABLE_SHARE = 0.35
@@ -28,6 +29,7 @@ class JointBatch:
 
     pairs: PairBatch
     questions: QueryBatch
+    """The worded questions for the masks first, then others without a mask."""
 
 
 class JointStage(nn.Module):
@@ -56,9 +58,13 @@ class JointStage(nn.Module):
         """The batch's losses by name; `loss` is what is minimised."""
         pairs, w = batch.pairs, self.weights
         answers = self.reasoner.read(batch.questions)
+        asked = len(pairs.target_index)
+        # Every masked question's answer holds `<SEG>`, so the first embeddings are theirs.
+        embeddings = answers.seg_embeddings[:asked]
+        wanted = target_rows([q.target for q in batch.questions.queries])
         rows = self.reasoner.table[pairs.target_index]
         from_table = torch.rand(len(rows), 1, device=rows.device) < TABLE_SHARE
-        seg = torch.where(from_table, rows, answers.seg_embeddings)
+        seg = torch.where(from_table, rows, embeddings)
         with torch.autocast("cpu" if pairs.images.device.type == "cpu" else "cuda", torch.bfloat16):
             with torch.no_grad():
                 fused = self.vision.encoder(pairs.images)
@@ -75,7 +81,7 @@ class JointStage(nn.Module):
             "dice": mask_dice(logits, pairs.truth).mean(),
             "presence": presence_loss(out.presence_logits, pairs.presence),
             "quality": quality_loss(out.quality, logits, pairs.truth),
-            "nearest": prompt_space_loss(answers.seg_embeddings, self.reasoner.table, pairs.target_index),
+            "nearest": prompt_space_loss(answers.seg_embeddings, self.reasoner.table, wanted),
         }
         losses["loss"] = (
             w.text * losses["text"]
@@ -89,19 +95,27 @@ class JointStage(nn.Module):
 
 
 class JointSource:
-    """Step number -> batch with masks and wordings, the same for the same seed."""
+    """Step number -> batch with masks and wordings, the same for the same seed.
 
-    def __init__(self, pairs: BatchSource, sampler: QuerySampler) -> None:
+    Beside the questions that have masks, each batch asks `extra` short ones about anything, off-topic ones
+    among them: a reasoner that hears none for a while forgets to refuse.
+    """
+
+    def __init__(self, pairs: BatchSource, sampler: QuerySampler, *, extra: int = 0) -> None:
         self.pairs = pairs
         self.sampler = sampler
+        self.extra = extra
 
     def batch(self, step: int) -> JointBatch:
         """The batch of one step."""
         pairs = self.pairs.batch(step)
         rng = np.random.default_rng((self.pairs.seed, self.pairs.rank, step, 1))
+        asked = [self.sampler.draw_for(t, rng) for t in pairs.targets]
+        others = [self.sampler.draw(rng, Mode.SHORT) for _ in range(self.extra)]
+        others_pair = rng.integers(len(pairs.images), size=self.extra)
         questions = QueryBatch(
             images=pairs.images,
-            queries=tuple(self.sampler.draw_for(t, rng) for t in pairs.targets),
-            pair_index=tuple(int(i) for i in pairs.pair_index),
+            queries=(*asked, *others),
+            pair_index=(*map(int, pairs.pair_index), *map(int, others_pair)),
         )
         return JointBatch(pairs=pairs, questions=questions)
