@@ -12,6 +12,7 @@ from training.stages.auxiliary import (
     DenseChangeHead,
     LandCoverHead,
     allowed_classes,
+    balance,
     dense_truth_table,
     shrink_codes,
 )
@@ -83,10 +84,22 @@ def test_dense_change_asks_for_gain_and_loss_where_they_are_known() -> None:
     # One cell is known: bare ground lost and building gained are there, the other 14 are not.
     no = log(1 + exp(1.5))
     yes = log(1 + exp(-1.5))
-    by_hand = (2 * yes + 14 * no) / 16
+    sure = 1 / (1 + exp(-1.5))
+    dice = 1 - (2 * sure + 1) / (sure + 1 + 1)
+    by_hand = (2 * yes + 14 * no) / 16 + dice
     assert len(DENSE_TARGETS) == 16
     assert head(torch.randn(1, 3, 2, 2), lands).item() == pytest.approx(by_hand, abs=1e-5)
     assert head(torch.randn(1, 3, 2, 2), torch.zeros_like(lands)).item() == 0.0
+
+
+def test_rare_codes_weigh_more_but_not_without_bound() -> None:
+    codes = torch.full((1, 10, 10), int(LandCover.BARE_GROUND))
+    codes[0, 0, 0] = int(LandCover.ROAD)
+    codes[0, 1:5] = int(LandCover.WATER)
+    weight = balance(codes)
+    assert weight[0, 0, 0].item() == pytest.approx(5.0)
+    assert weight[0, 2, 2].item() == pytest.approx(0.4**-0.5)
+    assert weight[0, 9, 9].item() == pytest.approx(0.59**-0.5)
 
 
 def test_the_tables_are_no_part_of_the_weights() -> None:

@@ -47,7 +47,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(scene_batch: PairBatch) -> No
         + 0.25 * losses["dice"]
         + 0.2 * (losses["presence"] + losses["quality"])
         + 0.3 * losses["land"]
-        + losses["change"]
+        + 0.7 * losses["change"]
     )
     torch.testing.assert_close(losses["loss"], expected)
     assert all(float(v.detach()) > 0 for v in losses.values())
