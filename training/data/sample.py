@@ -25,7 +25,7 @@ T1_FILE = "t1.png"
 T2_FILE = "t2.png"
 TRUTH_FILE = "new_buildings.png"
 
-DEFAULT_SEED = 3
+DEFAULT_SEED = 4
 DEFAULT_SIZE = 512
 
 _TRIES = 400
