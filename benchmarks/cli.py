@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reasoncd.errors import Code, NotFoundError, OutputError, ReasonCDError
+from reasoncd.errors import NotFoundError, OutputError, ReasonCDError
 
 if TYPE_CHECKING:
     from benchmarks.accuracy import AccuracyResult
@@ -211,4 +211,4 @@ def _one_sentence() -> Iterator[None]:
         yield
     except ReasonCDError as error:
         _say(f"reasoncd-bench: {error.message}")
-        raise typer.Exit(1 if error.code is Code.INTERNAL else 2) from None
+        raise typer.Exit(error.exit_code) from None

@@ -15,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.held_out import HeldOutQuery
-from reasoncd.ontology import MAIN_CLASSES, TARGETS, ClassName, Target
+from reasoncd.ontology import MAIN_CLASSES, MAIN_TARGETS, TARGETS, ClassName, Target
 from training.data.batches import SMALLEST_CHANGE, presence_of_targets
 from training.data.labels import MEMBERSHIP, NO, YES, LabelledPair
 from training.queries import PhraseBank, explicit_queries
 
 T = TypeVar("T")
 
-DIRECTED: tuple[Target, ...] = tuple(
-    t for t in TARGETS if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss")
-)
+DIRECTED = MAIN_TARGETS
 """The ten targets of the protocol."""
 UNDIRECTED: tuple[Target, ...] = tuple(
     t for t in TARGETS if t.cls in MAIN_CLASSES and t.direction == "change"

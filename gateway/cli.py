@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reasoncd import __version__
-from reasoncd.errors import Code, ReasonCDError
+from reasoncd.errors import ReasonCDError
 
 if TYPE_CHECKING:
     from gateway.pipeline import Event
@@ -143,7 +143,7 @@ def _one_sentence() -> Iterator[None]:
         if _debugging():
             raise
         typer.echo(f"reasoncd: {error.message}", err=True)
-        raise typer.Exit(1 if error.code is Code.INTERNAL else 2) from None
+        raise typer.Exit(error.exit_code) from None
 
 
 def _say_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -32,6 +32,11 @@ class ReasonCDError(Exception):
         super().__init__(message)
         self.message = message
 
+    @property
+    def exit_code(self) -> int:
+        """Exit status of a command that ends with this error: 1 for a fault of ours, else 2."""
+        return 1 if self.code is Code.INTERNAL else 2
+
 
 class InvalidInputError(ReasonCDError):
     """An image, a query, a prompt or an option that cannot be used as given."""

@@ -85,6 +85,11 @@ def _all_targets() -> tuple[Target, ...]:
 TARGETS: tuple[Target, ...] = _all_targets()
 """Every target, in the order of the decoder's prompt table (24 simple ones, 20 transitions)."""
 
+MAIN_TARGETS: tuple[Target, ...] = tuple(
+    t for t in TARGETS if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss")
+)
+"""Gain and loss of the five main classes: the ten targets of the accuracy protocol."""
+
 TARGET_BY_KEY: dict[str, Target] = {t.key: t for t in TARGETS}
 
 SHORT_ANSWERS: tuple[str, ...] = (*(t.short_answer for t in TARGETS), REFUSAL)

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from reasoncd.manifest import Thresholds
-from reasoncd.ontology import TARGETS
+from reasoncd.ontology import MAIN_TARGETS
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
 from services.vision_encoder.model import ChangeFeatureEncoder
-from training.data.batches import presence_of_targets
+from training.data.batches import presence_of_targets, stack_images
 from training.data.labels import LabelledPair, target_masks
 from training.metrics import Confusion
-from training.validation import MAIN_TARGETS
+from training.validation import MAIN_ROWS
 
 CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 """Probability thresholds that are tried."""
@@ -58,17 +58,17 @@ def calibrate(
         table: (targets, D) the prompt space.
         pairs: validation pairs.
     """
-    index = torch.tensor(MAIN_TARGETS)
+    index = torch.tensor(MAIN_ROWS)
     scores: list[float] = []
     there: list[int] = []
     counts: list[tuple[int, list[Confusion]]] = []
     for pair in pairs:
-        images = torch.from_numpy(np.stack([pair.image_t1, pair.image_t2]).transpose(0, 3, 1, 2).copy())
-        out = decoder(encoder(images[None].float()), Prompts(seg=table[index]), torch.zeros_like(index))
+        images = stack_images([pair])
+        out = decoder(encoder(images.float()), Prompts(seg=table[index]), torch.zeros_like(index))
         probability = torch.sigmoid(decoder.to_input_size(out.mask_logits)).numpy()
-        truths = target_masks(pair, [TARGETS[i] for i in MAIN_TARGETS])
+        truths = target_masks(pair, MAIN_TARGETS)
         present = presence_of_targets(pair)
-        for row, i in enumerate(MAIN_TARGETS):
+        for row, i in enumerate(MAIN_ROWS):
             if present[i] not in (0, 1):
                 continue
             scores.append(float(torch.sigmoid(out.presence_logits[row])))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reasoncd.base_models import cache_dir
-from reasoncd.errors import Code, NotFoundError, ReasonCDError
+from reasoncd.errors import NotFoundError, ReasonCDError
 
 if TYPE_CHECKING:
     from training.workshop import Workshop
@@ -168,4 +168,4 @@ def _one_sentence() -> Iterator[None]:
         yield
     except ReasonCDError as error:
         _say(f"reasoncd-train: {error.message}")
-        raise typer.Exit(1 if error.code is Code.INTERNAL else 2) from None
+        raise typer.Exit(error.exit_code) from None

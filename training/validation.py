@@ -9,17 +9,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from reasoncd.ontology import MAIN_CLASSES, TARGETS
+from reasoncd.ontology import MAIN_TARGETS, TARGETS
 from services.mask_decoder.model import Prompts
-from training.data.batches import presence_of_targets
+from training.data.batches import presence_of_targets, stack_images
 from training.data.labels import LabelledPair, target_masks
 from training.metrics import Confusion
 from training.stages.vision import VisionStage
 
-MAIN_TARGETS = tuple(
-    i for i, t in enumerate(TARGETS) if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss")
-)
-"""Indices of gain and loss of the five main classes."""
+MAIN_ROWS = tuple(TARGETS.index(t) for t in MAIN_TARGETS)
+"""Rows of the main targets in the prompt table."""
 
 
 @torch.no_grad()
@@ -31,20 +29,20 @@ def validate_vision(stage: VisionStage, pairs: Sequence[LabelledPair]) -> Mappin
         way), `presence_auc` (chance that a present target scores above an absent one).
     """
     stage.eval()
-    sums = {i: Confusion() for i in MAIN_TARGETS}
+    sums = {i: Confusion() for i in MAIN_ROWS}
     wrong = marked = 0
     present: list[float] = []
     absent: list[float] = []
-    index = torch.tensor(MAIN_TARGETS)
+    index = torch.tensor(MAIN_ROWS)
     for pair in pairs:
-        images = torch.from_numpy(np.stack([pair.image_t1, pair.image_t2]).transpose(0, 3, 1, 2).copy())
+        images = stack_images([pair])
         with torch.autocast("cpu", torch.bfloat16):
-            fused = stage.encoder(images[None])
+            fused = stage.encoder(images)
             out = stage.decoder(fused, Prompts(seg=stage.table(index)), torch.zeros_like(index))
         maps = (stage.decoder.to_input_size(out.mask_logits) > 0).numpy()
-        truths = target_masks(pair, [TARGETS[i] for i in MAIN_TARGETS])
+        truths = target_masks(pair, MAIN_TARGETS)
         there = presence_of_targets(pair)
-        for row, i in enumerate(MAIN_TARGETS):
+        for row, i in enumerate(MAIN_ROWS):
             sums[i] += Confusion.of(maps[row], truths[row])
             opposite = truths[row + 1 if TARGETS[i].direction == "gain" else row - 1]
             wrong += int(np.count_nonzero(maps[row] & (opposite == 1)))

@@ -3,6 +3,7 @@
 B pairs, T = 2 dates, S side of a pair in pixels, Q = B * queries_per_pair.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,6 +135,12 @@ class PairBatch:
         return [TARGETS[int(i)] for i in self.target_index]
 
 
+def stack_images(pairs: Sequence[LabelledPair]) -> Tensor:
+    """Images of B pairs of one size: uint8 (B, T, 3, S, S), RGB 0-255."""
+    images = np.stack([np.stack([p.image_t1, p.image_t2]) for p in pairs]).transpose(0, 1, 4, 2, 3)
+    return torch.from_numpy(np.ascontiguousarray(images))
+
+
 def make_batch(pairs: list[LabelledPair], rng: np.random.Generator, *, queries_per_pair: int) -> PairBatch:
     """Choose targets for given pairs and stack everything."""
     targets: list[int] = []
@@ -147,10 +154,9 @@ def make_batch(pairs: list[LabelledPair], rng: np.random.Generator, *, queries_p
         targets += chosen
         presence += [int(there[i]) for i in chosen]
         pair_index += [row] * len(chosen)
-    images = np.stack([np.stack([p.image_t1, p.image_t2]) for p in pairs]).transpose(0, 1, 4, 2, 3)
     lands = np.stack([np.stack([p.land_t1, p.land_t2]) for p in pairs])
     return PairBatch(
-        images=torch.from_numpy(np.ascontiguousarray(images)),
+        images=stack_images(pairs),
         lands=torch.from_numpy(lands),
         target_index=torch.tensor(targets),
         pair_index=torch.tensor(pair_index),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from reasoncd.errors import CorruptDataError, InvalidInputError, NotFoundError, OutputError
 from reasoncd.folders import whole_folder
-from reasoncd.ontology import MAIN_CLASSES, SEG_TOKEN, TARGETS, Target
+from reasoncd.ontology import MAIN_TARGETS, SEG_TOKEN, Target
 from reasoncd.queries import validate_query
 from services.reasoner.prompt import answer_text
 from training.data.labels import UNKNOWN, YES, LabelledPair, target_masks
@@ -29,9 +29,6 @@ SAMPLES_FILE = "samples.json"
 PATH_FIELDS = ("img1_path", "img2_path", "mask_path")
 TEXT_FIELDS = ("question", "answer")
 _FIELDS = (*PATH_FIELDS, *TEXT_FIELDS)
-
-MAIN_TARGETS = tuple(t for t in TARGETS if t.cls in MAIN_CLASSES and t.direction in ("gain", "loss"))
-"""Gain and loss of the five main classes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

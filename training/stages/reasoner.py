@@ -19,6 +19,7 @@ from services.reasoner.model import ReasonerModel, ReasonerOutput
 from services.reasoner.prompt import build_prompt
 from services.vision_encoder.clip import ClipPatchEncoder
 from training.data.bank import PairBank
+from training.data.batches import stack_images
 from training.losses import LossWeights, text_loss
 from training.queries.sampler import QuerySampler, TrainingQuery
 
@@ -132,10 +133,9 @@ class QuerySource:
         if mode is Mode.EXPLAINED:
             each = max(int(each * EXPLAINED_SHARE), 1)
         chosen = [self.bank[int(i)] for i in rng.choice(len(self.bank), size=self.pairs, replace=False)]
-        images = np.stack([np.stack([p.image_t1, p.image_t2]) for p in chosen]).transpose(0, 1, 4, 2, 3)
         count = self.pairs * each
         return QueryBatch(
-            images=torch.from_numpy(np.ascontiguousarray(images)),
+            images=stack_images(chosen),
             queries=tuple(self.sampler.draw(rng, mode) for _ in range(count)),
             pair_index=tuple(i // each for i in range(count)),
         )
