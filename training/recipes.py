@@ -1,6 +1,7 @@
 """Recipes: what each preset is made of and how long each of its stages runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from services.mask_decoder import config as decoder_config
 from services.mask_decoder.config import MaskDecoderConfig
@@ -47,6 +48,22 @@ class Recipe:
         if self.bank.count < max(widest, self.reasoner_pairs, self.joint_pairs):
             raise ValueError(f"bank.count is {self.bank.count}, fewer pairs than one batch takes")
 
+    def with_run(self, stage: str, *, steps: int | None, learning_rate: float | None) -> "Recipe":
+        """The recipe with one stage longer, shorter, faster or slower; None leaves as it is.
+
+        Args:
+            stage: `sam`, `clip`, `vision`, `reasoner` or `joint`; others have no run.
+            steps: how many.
+            learning_rate: the highest.
+        """
+        field = stage if stage in ("sam", "clip") else f"fit_{stage}"
+        run: RunConfig | None = getattr(self, field, None)
+        if run is None or (steps is None and learning_rate is None):
+            return self
+        changed = replace(run, steps=steps or run.steps, learning_rate=learning_rate or run.learning_rate)
+        changes: dict[str, Any] = {field: changed}
+        return replace(self, **changes)
+
 
 def mini(*, real_data: bool = True) -> Recipe:
     """The shipped `mini`: about two hours on two CPU cores."""
@@ -55,13 +72,13 @@ def mini(*, real_data: bool = True) -> Recipe:
         vision=vision_config.mini(),
         decoder=decoder_config.mini(),
         reasoner=reasoner_config.mini(),
-        bank=BankConfig(count=6000, real_data=real_data),
+        bank=BankConfig(count=8000, scenes=0.25, real_pairs=0.2, real_data=real_data),
         sam=RunConfig(steps=500, learning_rate=1.5e-3),
         clip=RunConfig(steps=500, learning_rate=1e-3, micro_batch=32),
         fit_vision=RunConfig(
-            steps=1800, learning_rate=1e-3, slow=("encoder.fpn.backbone",), ema_decay=0.995, seed=11
+            steps=1800, learning_rate=1e-3, slow=("encoder.fpn.backbone",), ema_decay=0.998, seed=11
         ),
-        queries_per_pair=3,
+        queries_per_pair=2,
         settle_table=250,
         fit_reasoner=RunConfig(
             steps=560, learning_rate=1e-3, warmup_steps=30, ema_decay=None, micro_batch=24, seed=5

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reasoncd.checkpoint import mint_seg_space
-from reasoncd.config import read_json, write_json
 from reasoncd.errors import CheckpointError, NotFoundError
 from reasoncd.ontology import SHORT_ANSWERS
 from services.reasoner.base_model import fetch_base, load_base_llm
@@ -23,6 +22,7 @@ from services.reasoner.model import ReasonerModel
 from services.reasoner.tokens import ReasonerTokenizer
 from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.sam import SamImageEncoder
+from training.adoption import START_FILE
 from training.calibration import Calibration, calibrate
 from training.data.bank import PairBank, build_bank
 from training.data.batches import BatchSource, PairBatch, make_batch
@@ -33,17 +33,16 @@ from training.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
 from training.loop import run_stage
 from training.precision import keep_depthwise_in_float32
 from training.pretraining import load_clip, load_sam, pretrain_clip, pretrain_sam, probe_clip, probe_sam
+from training.prompt_table import TABLE_FILE, keep_table, kept_space, kept_table
 from training.queries import QuerySampler, load_phrases
 from training.recipes import Recipe
 from training.stages.joint import JointSource, JointStage
 from training.stages.reasoner import QuerySource, ReasonerStage
-from training.stages.vision import VisionStage, load_backbone
+from training.stages.vision import TRAINING_HEADS, VisionStage, load_backbone
 from training.validation import validate_vision
 
 Say = Callable[[str], None]
 
-TABLE_FILE = "table.safetensors"
-SPACE_FILE = "seg_space.json"
 CALIBRATION_SEED = 4001
 """Of the validation pairs that thresholds are chosen on; the reported lists have other seeds."""
 _VALIDATION_SEED = 0
@@ -72,7 +71,7 @@ class Workshop:
             if done % 200 == 0 or done == total:
                 self.say(f"rendered {done} of {total} pairs")
 
-        return PairBank(build_bank(self.folder, self.recipe.bank, progress))
+        return PairBank(build_bank(self.folder, self.recipe.bank, progress, workers=torch.get_num_threads()))
 
     def weights_of(self, stage: str) -> Path:
         """Finished weights of a stage.
@@ -81,9 +80,20 @@ class Workshop:
             NotFoundError: the stage has not finished yet.
         """
         path = self.folder / stage / "weights.safetensors"
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there yet; run `reasoncd-train run {stage}` to its end first")
-        return path
+        if path.exists():
+            return path
+        # Adopted and never trained on: the checkpoint's weights are the stage's.
+        start = self.folder / stage / START_FILE
+        if start.exists() and not (start.parent / "latest").exists():
+            return start
+        raise NotFoundError(f"{path} is not there yet; run `reasoncd-train run {stage}` to its end first")
+
+    def _begin(self, stage: nn.Module, name: str) -> bool:
+        """Give a stage the weights of an adopted checkpoint, if there is one; says whether there is."""
+        path = self.folder / name / START_FILE
+        if path.exists():
+            _load_part(stage, load_file(path))
+        return path.exists()
 
     def sam(self) -> None:
         """Pretrain the SAM encoder."""
@@ -98,9 +108,15 @@ class Workshop:
         r = self.recipe
         stage = self.vision_stage()
         pretrained = r.vision.fpn.backbone == TIMM_MODEL
-        if pretrained:
-            load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
-        load_sam(stage.encoder.sam, self.weights_of("sam"))
+        adopted = self._begin(stage, "vision")
+        if adopted:
+            stage.table.settled = True
+            # Not even weight decay may move what reasoners were trained to hit.
+            stage.table.rows.requires_grad_(False)
+        if not adopted:
+            if pretrained:
+                load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
+            load_sam(stage.encoder.sam, self.weights_of("sam"))
         stage.freeze_pretrained(sam=True, early_backbone=pretrained)
         source = BatchSource(
             self.bank(),
@@ -125,6 +141,7 @@ class Workshop:
         """Stage (b): the reasoner against the settled table."""
         r = self.recipe
         stage = self._reasoner_stage()
+        self._begin(stage, "reasoner")
         trained = {n for n, p in stage.named_parameters() if p.requires_grad}
         source = QuerySource(
             self.bank(),
@@ -200,30 +217,18 @@ class Workshop:
                 encoder=encoder,
                 decoder=decoder,
                 reasoner=stage.reasoner.model,
+                table=kept_table(self.folder),
                 thresholds=calibration.thresholds,
-                seg_space=read_json(self.folder / SPACE_FILE)["seg_space"],
+                seg_space=kept_space(self.folder),
             ),
             model_card,
         )
         return calibration
 
-    def table(self) -> Tensor:
-        """The settled prompt table (targets, D).
-
-        Raises:
-            NotFoundError: the vision stage has not come that far.
-        """
-        path = self.folder / TABLE_FILE
-        if not path.exists():
-            raise NotFoundError(f"{path} is not there yet; `reasoncd-train run vision` writes it on the way")
-        return load_file(path)["table"]
-
     def _keep_table(self, table: Tensor) -> None:
         """Write the table and mint its prompt space, once."""
-        if (self.folder / TABLE_FILE).exists():
-            return
-        save_file({"table": table.detach().contiguous()}, self.folder / TABLE_FILE)
-        write_json(self.folder / SPACE_FILE, {"seg_space": mint_seg_space()})
+        if not (self.folder / TABLE_FILE).exists():
+            keep_table(self.folder, table, mint_seg_space())
 
     def vision_stage(self) -> VisionStage:
         """Stage (a) with random weights, as the recipe sizes it."""
@@ -235,7 +240,7 @@ class Workshop:
     def _reasoner_stage(self) -> ReasonerStage:
         clip = ClipPatchEncoder(self.recipe.vision.clip)
         load_clip(clip, self.weights_of("clip"))
-        return ReasonerStage(self._reasoner_model(), clip.eval(), self.table())
+        return ReasonerStage(self._reasoner_model(), clip.eval(), kept_table(self.folder))
 
     def _reasoner_model(self) -> ReasonerModel:
         """The reasoner before training, on its base model or on random weights of the recipe's size."""
@@ -262,19 +267,23 @@ class Workshop:
 
     def _joint_stage(self) -> JointStage:
         vision, reasoner = self.vision_stage(), self._reasoner_stage()
-        vision.load_state_dict(load_file(self.weights_of("vision")))
+        _load_part(vision, load_file(self.weights_of("vision")))
         _load_part(reasoner, load_file(self.weights_of("reasoner")))
         return JointStage(vision, reasoner)
 
 
 def _load_part(module: nn.Module, state: dict[str, Any]) -> None:
-    """Load the trained part of a module; the rest of it comes from elsewhere."""
+    """Load the trained part of a module; the rest comes from elsewhere, or is a head that starts anew."""
     result = module.load_state_dict(state, strict=False)
     if result.unexpected_keys:
         raise CheckpointError(
             f"weights hold {result.unexpected_keys[0]}, unknown to this recipe; train in another folder"
         )
-    lacking = [n for n, p in module.named_parameters() if p.requires_grad and n not in state]
+    lacking = [
+        n
+        for n, p in module.named_parameters()
+        if p.requires_grad and n not in state and not n.startswith(TRAINING_HEADS)
+    ]
     if lacking:
         raise CheckpointError(f"weights lack {lacking[0]}, which this recipe trains; train in another folder")
 

@@ -6,7 +6,8 @@ numpy arrays under the user's cache, named after everything that it was made fro
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from training.data.composites import CompositeSource
 from training.data.labels import LabelledPair
 from training.data.real_pairs import RealPairSource
-from training.data.real_tiles import dubai_tiles
+from training.data.real_tiles import dubai_tiles, footprint_tiles
 from training.data.scenes import render_pair
 
-BANK_VERSION = 1
+BANK_VERSION = 2
 """Raised whenever a generator changes, so that an old bank is not taken for a new one."""
 
 
@@ -84,7 +85,7 @@ def pair_maker(config: BankConfig) -> Callable[[np.random.Generator], LabelledPa
     """The mixed source that a bank is filled from: one call, one training pair."""
     if not config.real_data:
         return lambda rng: render_pair(rng, size=config.size)
-    composites = CompositeSource(dubai_tiles("train"))
+    composites = CompositeSource((*dubai_tiles("train"), *footprint_tiles("train")))
     real = RealPairSource()
 
     def make(rng: np.random.Generator) -> LabelledPair:
@@ -98,10 +99,22 @@ def pair_maker(config: BankConfig) -> Callable[[np.random.Generator], LabelledPa
     return make
 
 
-def build_bank(root: Path, config: BankConfig, progress: Callable[[int, int], None] | None = None) -> Path:
+def build_bank(
+    root: Path,
+    config: BankConfig,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 1,
+) -> Path:
     """Render a bank under `root` unless it is already there.
 
     Pair `i` depends on the seed and `i` alone. The folder gets its name when it is complete.
+
+    Args:
+        root: where banks are kept.
+        config: what it holds.
+        progress: is told how many pairs of how many are done.
+        workers: processes that render; they do not change what is rendered.
 
     Returns:
         The bank's folder.
@@ -111,7 +124,6 @@ def build_bank(root: Path, config: BankConfig, progress: Callable[[int, int], No
         return folder
     partial = root / f".{config.name}.{os.getpid()}"
     partial.mkdir(parents=True)
-    make = pair_maker(config)
     size = config.size
     images = open_memmap(
         partial / "images.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size, 3)
@@ -120,8 +132,7 @@ def build_bank(root: Path, config: BankConfig, progress: Callable[[int, int], No
     origins: list[str] = []
     changes: list[NDArray[np.uint8]] = []
     change_row: dict[str, int] = {}
-    for i in range(config.count):
-        pair = make(np.random.default_rng((config.seed, i)))
+    for i, pair in enumerate(_rendered(config, workers)):
         images[i] = pair.image_t1, pair.image_t2
         lands[i] = pair.land_t1, pair.land_t2
         origins.append(pair.origin)
@@ -137,3 +148,28 @@ def build_bank(root: Path, config: BankConfig, progress: Callable[[int, int], No
     (partial / "meta.json").write_text(json.dumps(meta))
     partial.rename(folder)
     return folder
+
+
+_make: Callable[[np.random.Generator], LabelledPair] | None = None
+"""A worker process's own source; reading the tiles takes seconds, so it is made once."""
+
+
+def _start_worker(config: BankConfig) -> None:
+    global _make
+    _make = pair_maker(config)
+
+
+def _render(key: tuple[int, int]) -> LabelledPair:
+    assert _make is not None  # `_start_worker` ran before the first task
+    return _make(np.random.default_rng(key))
+
+
+def _rendered(config: BankConfig, workers: int) -> Iterator[LabelledPair]:
+    """All pairs of a bank in order."""
+    keys = [(config.seed, i) for i in range(config.count)]
+    if workers == 1:
+        make = pair_maker(config)
+        yield from (make(np.random.default_rng(key)) for key in keys)
+        return
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(config,)) as pool:
+        yield from pool.map(_render, keys, chunksize=16)

@@ -13,13 +13,24 @@ from torch import Tensor
 
 from reasoncd.ontology import MAIN_CLASSES, TARGETS, Target
 from training.data.bank import PairBank
-from training.data.labels import NO, UNKNOWN, YES, LabelledPair, LandCover, target_masks, target_truth
+from training.data.labels import (
+    MEMBERSHIP,
+    NO,
+    UNKNOWN,
+    YES,
+    LabelledPair,
+    LandCover,
+    target_masks,
+    target_truth,
+)
 
 _CODES = len(LandCover)
 _TRUTH_TABLE = np.array(
     [[target_truth(t, a, b) for a in LandCover for b in LandCover] for t in TARGETS], dtype=np.uint8
 )
 """(targets, code_t1 * codes + code_t2) -> truth."""
+_OF_CLASS = np.array([[MEMBERSHIP[t.cls][code] == YES for code in LandCover] for t in TARGETS])
+"""(targets, codes) -> whether a code surely belongs to the target's class."""
 _BUILDING_CHANGE = next(i for i, t in enumerate(TARGETS) if t.key == "building.change")
 
 SMALLEST_CHANGE = 24
@@ -29,7 +40,7 @@ SMALLEST_CHANGE = 24
 def target_weight(target: Target) -> float:
     """How often a target is asked, relative to gain and loss of the main classes."""
     if target.direction == "transition":
-        return 0.12
+        return 0.2
     weight = 1.0 if target.cls in MAIN_CLASSES else 0.35
     return weight * (0.3 if target.direction == "change" else 1.0)
 
@@ -53,12 +64,32 @@ def presence_of_targets(pair: LabelledPair) -> NDArray[np.uint8]:
     return out.astype(np.uint8)
 
 
+def shown_targets(pair: LabelledPair) -> NDArray[np.bool_]:
+    """Whether each target's class is surely in one of the images at all: bool (targets,)."""
+    pixels = np.bincount(pair.land_t1.ravel(), minlength=_CODES)
+    pixels += np.bincount(pair.land_t2.ravel(), minlength=_CODES)
+    return np.asarray(_OF_CLASS @ pixels >= SMALLEST_CHANGE)
+
+
 def choose_targets(
-    presence: NDArray[np.uint8], rng: np.random.Generator, count: int, *, absent_share: float = 0.4
+    presence: NDArray[np.uint8],
+    rng: np.random.Generator,
+    count: int,
+    *,
+    shown: NDArray[np.bool_] | None = None,
+    absent_share: float = 0.4,
 ) -> list[int]:
     """Pick the targets to ask about one pair: some that are there, some that are not.
 
-    Half of the absent ones are the hardest kind, the opposite direction of something that is there.
+    Half of the absent ones are the opposite direction of something that is there, and half of the
+    others of a class that is there and stays: what is nowhere in the images is easily told.
+
+    Args:
+        presence: (targets,) of the pair, as `presence_of_targets` gives it.
+        rng: source of randomness.
+        count: how many to pick.
+        shown: (targets,) of the pair, as `shown_targets` gives it; None where it does not matter.
+        absent_share: chance of an absent one, where the pair has both.
 
     Returns:
         `count` indices into `TARGETS`, repeats where the pair offers too few.
@@ -68,11 +99,13 @@ def choose_targets(
     opposite = np.array(
         [i for i in absent if any(_is_opposite(TARGETS[i], TARGETS[j]) for j in there)], dtype=np.intp
     )
+    staying = absent[:0] if shown is None else absent[shown[absent]]
     chosen: list[int] = []
     for _ in range(count):
         pool = there
         if len(there) == 0 or (len(absent) and rng.random() < absent_share):
-            pool = opposite if len(opposite) and rng.random() < 0.5 else absent
+            pool = staying if len(staying) and rng.random() < 0.5 else absent
+            pool = opposite if len(opposite) and rng.random() < 0.5 else pool
         fresh = pool[~np.isin(pool, chosen)]
         pool = fresh if len(fresh) else pool
         if len(pool) == 0:
@@ -104,12 +137,17 @@ def transform(pair: LabelledPair, rng: np.random.Generator, *, swap_dates: bool 
 
 
 def relight(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Another gain, offset and gamma per channel by table; cheap enough for every step."""
+    """Another gain, offset and gamma per channel by table, and another saturation; cheap enough to repeat."""
     levels = np.linspace(0.0, 1.0, 256)[None] ** np.exp(rng.uniform(-0.2, 0.2))
     gain = np.exp(rng.uniform(-0.15, 0.15) + rng.uniform(-0.06, 0.06, (3, 1)))
     bias = rng.uniform(-0.04, 0.04) + rng.uniform(-0.02, 0.02, (3, 1))
     table = np.clip((levels * gain + bias) * 255.0, 0, 255).astype(np.uint8)
-    return np.stack([table[c][image[..., c]] for c in range(3)], axis=-1)
+    toned = np.stack([table[c][image[..., c]] for c in range(3)], axis=-1)
+    if rng.random() < 0.5:
+        return toned
+    grey = toned.mean(axis=-1, keepdims=True, dtype=np.float32)
+    pale = grey + np.float32(rng.uniform(0.5, 1.4)) * (toned - grey)
+    return np.asarray(np.clip(pale, 0, 255), dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +187,7 @@ def make_batch(pairs: list[LabelledPair], rng: np.random.Generator, *, queries_p
     presence: list[int] = []
     for row, pair in enumerate(pairs):
         there = presence_of_targets(pair)
-        chosen = choose_targets(there, rng, queries_per_pair)
+        chosen = choose_targets(there, rng, queries_per_pair, shown=shown_targets(pair))
         truth.append(target_masks(pair, [TARGETS[i] for i in chosen]))
         targets += chosen
         presence += [int(there[i]) for i in chosen]

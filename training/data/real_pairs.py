@@ -68,7 +68,7 @@ class RealPairSource:
         kinds = (
             (self.config.footprints, [p for p in aerial if p.building_change is None]),
             (self.config.change_only, [p for p in aerial if p.building_change is not None]),
-            (self.config.standing, [pair for _, pair in xbd_pairs(root)]),
+            (self.config.standing, [pair for _, pair in xbd_pairs("train", root)]),
         )
         self._pairs = [pair for _, pairs in kinds for pair in pairs]
         chances = np.array([share / len(pairs) for share, pairs in kinds for _ in pairs])

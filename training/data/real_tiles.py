@@ -30,6 +30,9 @@ DUBAI_GROUPS: dict[Split, tuple[str, ...]] = {
     "test": ("t6",),
 }
 
+XBD_HELD_OUT = "xbd_hurricane-harvey_00000007"
+"""The one tile of `xbd_harvey_1024` that training never sees; footprints are validated on it."""
+
 _DUBAI_CODES: tuple[LandCover, ...] = (
     LandCover.UNKNOWN,
     LandCover.BUILDING,
@@ -87,14 +90,19 @@ def dubai_tiles(split: Split, root: Path | None = None) -> tuple[LabelledImage, 
     return _dubai_tiles(split, data_root(root))
 
 
-def footprint_tiles(root: Path | None = None) -> tuple[LabelledImage, ...]:
-    """Single dates with building footprints, for training: fotbcd `ins_train_*` and xBD, both dates of each.
+def footprint_tiles(split: Split, root: Path | None = None) -> tuple[LabelledImage, ...]:
+    """Single dates with building footprints, both dates of each pair.
+
+    For training these are fotbcd `ins_train_*` and all of xBD but one tile, which is the validation split.
+    fotbcd's own `ins_val_*` are kept for the real pairs.
 
     Raises:
         NotFoundError: if a set or one of its files is absent.
         CorruptDataError: if a file is no image, or image and labels disagree.
     """
-    pairs = (*_fotbcd_pairs("train", data_root(root)), *_xbd_pairs(data_root(root)))
+    pairs = xbd_pairs(split, root)
+    if split == "train":
+        pairs = (*fotbcd_pairs(split, root), *pairs)
     return tuple(
         LabelledImage(image=image, land=land, name=f"{name}/{date}", group=name)
         for name, pair in pairs
@@ -115,16 +123,24 @@ def fotbcd_pairs(split: Split, root: Path | None = None) -> tuple[tuple[str, Lab
     return _fotbcd_pairs(split, data_root(root))
 
 
-def xbd_pairs(root: Path | None = None) -> tuple[tuple[str, LabelledPair], ...]:
-    """The pairs of `xbd_harvey_1024` with their names, all for training; no building comes or goes in them.
+def xbd_pairs(split: Split, root: Path | None = None) -> tuple[tuple[str, LabelledPair], ...]:
+    """The pairs of `xbd_harvey_1024` with their names; no building comes or goes in them.
 
     Both dates have the footprints of the first one, since the later outlines are the same buildings.
+    `XBD_HELD_OUT` is the validation split, the others are for training; there are none in `test`.
 
     Raises:
         NotFoundError: if the set or one of its files is absent.
         CorruptDataError: if a file is no image, or images and labels disagree.
     """
-    return _xbd_pairs(data_root(root))
+    held_out = {"train": False, "validation": True}
+    if split not in held_out:
+        return ()
+    return tuple(
+        (name, pair)
+        for name, pair in _xbd_pairs(data_root(root))
+        if name.endswith(XBD_HELD_OUT) == held_out[split]
+    )
 
 
 @cache

@@ -36,7 +36,7 @@ class QuerySampler:
         off_topic: share of questions that are not about land cover.
     """
 
-    def __init__(self, bank: PhraseBank, *, implicit: float = 0.72, off_topic: float = 0.08) -> None:
+    def __init__(self, bank: PhraseBank, *, implicit: float = 0.78, off_topic: float = 0.1) -> None:
         self.bank = bank
         self.implicit = implicit
         self.off_topic = off_topic

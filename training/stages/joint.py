@@ -87,7 +87,7 @@ class JointStage(nn.Module):
             w.text * losses["text"]
             + w.bce * losses["bce"]
             + w.dice * losses["dice"]
-            + 0.2 * losses["presence"]
+            + 0.4 * losses["presence"]
             + 0.2 * losses["quality"]
             + 0.5 * losses["nearest"]
         )

@@ -4,6 +4,7 @@ The table stands where the reasoner will stand. Its rows are the prompt space: o
 done they are frozen, given a `seg_space` identifier, and the reasoner is trained to hit them.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +16,22 @@ from services.mask_decoder.config import MaskDecoderConfig
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
 from services.vision_encoder.config import VisionEncoderConfig
 from services.vision_encoder.model import ChangeFeatureEncoder
+from training.corrections import boxes_around, click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights, mask_bce, mask_dice, presence_loss, quality_loss
 from training.stages.auxiliary import DenseChangeHead, LandCoverHead
 
 PROMPT_NOISE = 0.1
 """Standard deviation of the noise on unit-variance prompts: a reasoner will never hit them exactly."""
+
+CLICK_SHARE = 0.2
+"""Share of the steps in which the decoder corrects its own map after clicks on its errors."""
+MOST_CLICKS = 3
+BOX_SHARE = 0.06
+"""Share of the steps in which a box around the change comes with the prompt."""
+
+TRAINING_HEADS = ("land_head.", "change_head.")
+"""Beginnings of the names of what only training has."""
 
 
 class PromptTable(nn.Module):
@@ -76,7 +87,10 @@ class VisionStage(nn.Module):
             seg = self.table(batch.target_index)
             if self.training:
                 seg = seg + PROMPT_NOISE * torch.randn_like(seg)
-            out = self.decoder(fused, Prompts(seg=seg), batch.pair_index)
+            prompts = Prompts(seg=seg)
+            if self.training:
+                prompts = self._corrected(fused, prompts, batch)
+            out = self.decoder(fused, prompts, batch.pair_index)
             land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
             change = self.change_head(fused, batch.lands)
         logits = self.decoder.to_input_size(out.mask_logits)
@@ -92,12 +106,25 @@ class VisionStage(nn.Module):
         losses["loss"] = (
             w.bce * losses["bce"]
             + w.dice * losses["dice"]
-            + 0.2 * losses["presence"]
+            + 0.4 * losses["presence"]
             + 0.2 * losses["quality"]
             + 0.3 * losses["land"]
             + 0.7 * losses["change"]
         )
         return losses
+
+    def _corrected(self, fused: Tensor, prompts: Prompts, batch: PairBatch) -> Prompts:
+        """In a share of the steps, the prompts as a user would correct the map that they give."""
+        draw = float(torch.rand(()))
+        if draw < BOX_SHARE:
+            return replace(prompts, boxes=boxes_around(batch.truth))
+        if draw > BOX_SHARE + CLICK_SHARE:
+            return prompts
+        with torch.no_grad():
+            before = self.decoder(fused, prompts, batch.pair_index).mask_logits.float()
+        clicks = 1 + int(torch.randint(MOST_CLICKS, ()))
+        points, labels = click_errors(self.decoder.to_input_size(before), batch.truth, clicks)
+        return replace(prompts, points=points, point_labels=labels, previous_logits=before)
 
 
 def load_backbone(stage: VisionStage, state: dict[str, Any]) -> None:

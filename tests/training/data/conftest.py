@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from reasoncd.errors import NotFoundError
-from training.data.real_tiles import data_root
+from training.data.real_tiles import XBD_HELD_OUT, data_root
 
 SIDE = 128
 
@@ -30,7 +30,7 @@ def _save(array: np.ndarray, path: Path) -> None:
 
 @pytest.fixture
 def fake_data_root(tmp_path: Path) -> Path:
-    """`landcover_dubai` (6 groups of 2), `fotbcd_512` (2 + 2 pairs) and `xbd_harvey_1024` (1 pair), small."""
+    """`landcover_dubai` (6 groups of 2), `fotbcd_512` (2 + 2 pairs) and `xbd_harvey_1024` (1 + 1), small."""
     rng = np.random.default_rng(5)
     root = tmp_path / "data"
     for group in range(1, 7):
@@ -49,10 +49,11 @@ def fake_data_root(tmp_path: Path) -> Path:
         _save((before ^ after) * np.uint8(255), folder / "label" / f"{name}.png")
     folder = root / "xbd_harvey_1024"
     buildings = _blocks(rng, 2, SIDE)
-    for date in "AB":
-        _save(_image(rng, SIDE), folder / date / "flood_0.png")
-    _save(buildings, folder / "labelA" / "flood_0.png")
-    _save(buildings * np.uint8(3), folder / "labelB" / "flood_0.png")
+    for name in ("flood_0", XBD_HELD_OUT):
+        for date in "AB":
+            _save(_image(rng, SIDE), folder / date / f"{name}.png")
+        _save(buildings, folder / "labelA" / f"{name}.png")
+        _save(buildings * np.uint8(3), folder / "labelB" / f"{name}.png")
     return root
 
 

@@ -16,6 +16,7 @@ from training.data.batches import (
     make_batch,
     presence_of_targets,
     relight,
+    shown_targets,
     transform,
 )
 from training.data.labels import LabelledPair, LandCover, target_mask, target_masks
@@ -110,6 +111,20 @@ def test_the_share_of_absent_targets_is_as_asked() -> None:
     assert not any(presence[choose_targets(presence, rng, 2, absent_share=1.0)].any() for _ in range(50))
     # Where nothing changed, only absent ones are left.
     assert not presence_of_targets(_grown(0))[choose_targets(presence_of_targets(_grown(0)), rng, 3)].any()
+
+
+def test_what_stays_is_asked_for_more_often_than_what_is_nowhere() -> None:
+    pair = _grown(60)
+    presence, shown = presence_of_targets(pair), shown_targets(pair)
+    assert shown[INDEX["building.loss"]]
+    assert not shown[INDEX["road.gain"]]
+    rng = np.random.default_rng(0)
+    asked = np.array([choose_targets(presence, rng, 1, shown=shown, absent_share=1.0)[0] for _ in range(600)])
+    assert not presence[asked].any()
+    # Half are opposites; of the others half show a class that stays, and chance adds a few more.
+    assert shown[asked].mean() > 0.7
+    blind = np.array([choose_targets(presence, rng, 1, absent_share=1.0)[0] for _ in range(600)])
+    assert shown[blind].mean() < shown[asked].mean() - 0.05
 
 
 def test_unknown_targets_are_not_asked() -> None:

@@ -186,7 +186,9 @@ def test_tiles_without_two_classes_and_odd_settings_are_refused() -> None:
 
 
 def test_real_composites_are_whole_and_varied(real_data_root: Path) -> None:
-    source = CompositeSource((*dubai_tiles("train", real_data_root), *footprint_tiles(real_data_root)))
+    source = CompositeSource(
+        (*dubai_tiles("train", real_data_root), *footprint_tiles("train", real_data_root))
+    )
     pairs = draw(source, 24, size=256)
     moved = {int(v) for p in pairs for v in np.unique(p.land_t2[p.land_t1 != p.land_t2])}
     assert moved >= set(MAIN_COVERS)

@@ -61,7 +61,7 @@ def test_crops_keep_what_their_pair_knows(fake_data_root: Path) -> None:
 def test_a_crop_shows_pixels_of_training_pairs_only(fake_data_root: Path) -> None:
     config = RealPairConfig(scale=(1.0, 1.0), misregistration=0.0, photometric=STILL)
     source = RealPairSource(config, root=fake_data_root)
-    whole = [p for _, p in (*fotbcd_pairs("train", fake_data_root), *xbd_pairs(fake_data_root))]
+    whole = [p for _, p in (*fotbcd_pairs("train", fake_data_root), *xbd_pairs("train", fake_data_root))]
     colours = {
         tuple(c) for p in whole for i in (p.image_t1, p.image_t2) for c in i[4::8, 4::8].reshape(-1, 3)
     }

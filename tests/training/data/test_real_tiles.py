@@ -9,6 +9,7 @@ from reasoncd.ontology import TARGET_BY_KEY
 from training.data.labels import LandCover, target_mask
 from training.data.real_tiles import (
     DATA_VARIABLE,
+    XBD_HELD_OUT,
     data_root,
     dubai_tiles,
     footprint_tiles,
@@ -64,19 +65,30 @@ def test_fotbcd_validation_is_apart_and_there_is_no_test(fake_data_root: Path) -
 
 
 def test_damage_is_no_building_change(fake_data_root: Path) -> None:
-    ((_, pair),) = xbd_pairs(fake_data_root)
+    ((_, pair),) = xbd_pairs("train", fake_data_root)
     assert (pair.land_t1 == LandCover.BUILDING).any()
     assert not target_mask(pair, TARGET_BY_KEY["building.change"]).any()
 
 
 def test_footprints_come_from_training_pairs_only(fake_data_root: Path) -> None:
-    names = {tile.name for tile in footprint_tiles(fake_data_root)}
+    names = {tile.name for tile in footprint_tiles("train", fake_data_root)}
     assert names == {
         "fotbcd_512/ins_train_1/A",
         "fotbcd_512/ins_train_1/B",
         "xbd_harvey_1024/flood_0/A",
         "xbd_harvey_1024/flood_0/B",
     }
+
+
+def test_one_flooded_tile_is_kept_from_training(fake_data_root: Path) -> None:
+    names = {s: {n for n, _ in xbd_pairs(s, fake_data_root)} for s in ("train", "validation", "test")}
+    assert names == {
+        "train": {"xbd_harvey_1024/flood_0"},
+        "validation": {f"xbd_harvey_1024/{XBD_HELD_OUT}"},
+        "test": set(),
+    }
+    held_out = {tile.name for tile in footprint_tiles("validation", fake_data_root)}
+    assert held_out == {f"xbd_harvey_1024/{XBD_HELD_OUT}/{date}" for date in "AB"}
 
 
 def test_images_are_read_once(fake_data_root: Path) -> None:
@@ -112,7 +124,7 @@ def test_dates_of_different_size_name_the_later(fake_data_root: Path) -> None:
     path = fake_data_root / "xbd_harvey_1024" / "B" / "flood_0.png"
     Image.fromarray(np.zeros((64, 128, 3), dtype=np.uint8)).save(path)
     with pytest.raises(CorruptDataError, match=r"flood_0\.png is 128 x 64"):
-        xbd_pairs(fake_data_root)
+        xbd_pairs("train", fake_data_root)
 
 
 def test_colour_label_map_is_refused(fake_data_root: Path) -> None:
@@ -135,14 +147,14 @@ def test_missing_label_and_missing_set_are_not_found(fake_data_root: Path, tmp_p
         dubai_tiles("test", fake_data_root)
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError, match=r"xbd_harvey_1024 is not there"):
-        xbd_pairs(tmp_path / "empty")
+        xbd_pairs("train", tmp_path / "empty")
 
 
 def test_real_sets_are_whole(real_data_root: Path) -> None:
     counts = {s: len(dubai_tiles(s, real_data_root)) for s in ("train", "validation", "test")}
     assert counts == {"train": 36, "validation": 9, "test": 9}
     assert len(fotbcd_pairs("train", real_data_root)) == len(fotbcd_pairs("validation", real_data_root)) == 10
-    assert len(xbd_pairs(real_data_root)) == 5
+    assert [len(xbd_pairs(s, real_data_root)) for s in ("train", "validation", "test")] == [4, 1, 0]
     unchanged = [
         name
         for name, pair in fotbcd_pairs("validation", real_data_root)

@@ -1,0 +1,104 @@
+"""Going on from a finished checkpoint: its weights become the start of a working folder's stages.
+
+For more training of what was shipped, for tuning it to other imagery, and for training another
+language model against its prompt space. The pretraining stages count as finished; `vision` and `reasoner`
+begin where the checkpoint ends. Heads that only training has begin anew.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reasoncd.checkpoint import Checkpoint, Component
+from reasoncd.config import to_dict
+from reasoncd.errors import CheckpointError, InvalidInputError
+from services.mask_decoder import weights as decoder_weights
+from services.mask_decoder.config import MaskDecoderConfig
+from services.vision_encoder import weights as encoder_weights
+from services.vision_encoder.config import VisionEncoderConfig
+from training.prompt_table import keep_table, table_of
+from training.recipes import Recipe
+
+START_FILE = "start.safetensors"
+"""In a stage's folder: the weights that its first step begins with."""
+
+
+def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
+    """Prepare a working folder such that its stages go on from a checkpoint.
+
+    Args:
+        path: the checkpoint's folder.
+        folder: the working folder; no stage may have run in it.
+        recipe: of the same sizes; its reasoner may be another one.
+
+    Returns:
+        Whether the reasoner goes on too; False where the recipe's is of another kind and starts anew.
+
+    Raises:
+        CheckpointError: the checkpoint has other sizes than the recipe, or keeps no prompt table.
+        InvalidInputError: something was trained in the folder already.
+    """
+    checkpoint = Checkpoint.open(path)
+    parts: tuple[tuple[Component, VisionEncoderConfig | MaskDecoderConfig], ...] = (
+        ("vision_encoder", recipe.vision),
+        ("mask_decoder", recipe.decoder),
+    )
+    for component, wanted in parts:
+        if checkpoint.config(component) != to_dict(wanted):
+            raise CheckpointError(
+                f"checkpoint {path} has a {component} of other sizes than the recipe {recipe.preset}; "
+                "use the recipe that it was trained by"
+            )
+    stages = ("sam", "clip", "vision", "reasoner", "joint")
+    if taken := [name for name in stages if (folder / name).exists()]:
+        raise InvalidInputError(f"{folder / taken[0]} is there already; name an empty folder")
+    table = table_of(checkpoint)
+    clip = encoder_weights.load_clip(
+        checkpoint.safetensors("vision_encoder", encoder_weights.CLIP), recipe.vision
+    )
+    encoder = encoder_weights.load_change_features(
+        checkpoint.safetensors("vision_encoder", encoder_weights.CHANGE_FEATURES), recipe.vision
+    )
+    decoder = decoder_weights.load_mask_decoder(
+        checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), recipe.decoder
+    )
+    _keep(folder / "clip" / "weights.safetensors", _under("encoder", clip.state_dict()))
+    _keep(folder / "sam" / "weights.safetensors", _under("encoder", encoder.sam.state_dict()))
+    _keep(
+        folder / "vision" / START_FILE,
+        _under("encoder", encoder.state_dict())
+        | _under("decoder", decoder.state_dict())
+        | {"table.rows": table},
+    )
+    goes_on = checkpoint.config("reasoner") == to_dict(recipe.reasoner)
+    if goes_on:
+        _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
+    keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))
+    return goes_on
+
+
+def _reasoner_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The trained part of a reasoner under the names that the reasoner's stage gives it."""
+    from services.reasoner.model import ADAPTER
+
+    state: dict[str, Tensor] = {}
+    for name, tensor in load_file(checkpoint.safetensors("reasoner", "adapter_model")).items():
+        # peft's files leave out the adapter's name, its modules have it.
+        head, _, last = name.rpartition(".")
+        inside = f"{name}.{ADAPTER}" if last == "trainable_tokens_delta" else f"{head}.{ADAPTER}.{last}"
+        state[f"model.llm.{inside}"] = tensor
+    for name, tensor in load_file(checkpoint.safetensors("reasoner", "projections")).items():
+        state[f"model.{name}"] = tensor
+    return state
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
+
+
+def _keep(path: Path, state: dict[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    as_trained = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
+    save_file({n: t.detach().contiguous().clone() for n, t in as_trained.items()}, path)

