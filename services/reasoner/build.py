@@ -198,7 +198,8 @@ def merge_state(model: ReasonerModel, state: Mapping[str, torch.Tensor], *, dtyp
                 parameter.data = parameter.data.to(dtype)
                 parameter.data[ids] = state[f"{layer}.{TOKEN_ROWS}"].to(parameter.device, dtype)
             else:
-                parameter.data = parameter.data.to(dtype)
+                # Vectors are copied: a few left in place would keep the whole file of the base model mapped.
+                parameter.data = parameter.data.to(dtype, copy=parameter.ndim == 1)
     model.requires_grad_(False).eval()
 
 

@@ -73,3 +73,5 @@ def test_it_finds_new_buildings_and_refuses_what_is_no_question_about_land() -> 
     assert not off_topic.seg_emitted
     assert off_topic.answer == REFUSAL
     assert not off_topic.change_map.any()
+    # Once the adapter is merged nothing is read from the base model's file any more.
+    assert "model.safetensors" not in Path("/proc/self/maps").read_text(encoding="utf-8")
