@@ -1,15 +1,21 @@
-"""The two thresholds of a checkpoint, chosen on validation pairs.
+"""What a checkpoint's numbers mean, settled on validation pairs: two thresholds and two calibrated heads.
 
-`presence`: below it the map is empty. `probability`: a pixel is changed at or above it. Both are read off
-pairs that neither training nor the reported tables use (other seed, other pairs).
+`presence`: below the threshold the map is empty. `probability`: a pixel is changed at or above it. Both are
+read off pairs that neither training nor the reported tables use (other seed, other pairs). On the same
+pairs the presence head is scaled such that its output is a probability, and the quality head such that it
+is the IoU to be expected. Both scalings are affine, so they go into the heads' last layers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from torch import nn
 
 from reasoncd.manifest import Thresholds
 from reasoncd.ontology import MAIN_TARGETS
@@ -19,6 +25,8 @@ from training.data.batches import presence_of_targets, stack_images
 from training.data.labels import LabelledPair, target_masks
 from training.metrics import Confusion
 from training.validation import MAIN_ROWS
+
+F64 = NDArray[np.float64]
 
 CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 """Probability thresholds that are tried."""
@@ -43,54 +51,126 @@ class Calibration:
     """Share of present changes at or above it."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """One main target asked about one pair."""
+
+    row: int
+    """In the prompt table."""
+    there: bool
+    presence_logit: float
+    quality: float
+    counts: tuple[Confusion, ...]
+    """At each of `CUTS`."""
+
+
 def calibrate(
     encoder: ChangeFeatureEncoder,
     decoder: ChangeMaskDecoder,
     table: torch.Tensor,
     pairs: Sequence[LabelledPair],
 ) -> Calibration:
-    """Choose both thresholds.
+    """Choose both thresholds, and scale the decoder's presence and quality heads in place.
 
     Args:
         encoder: in eval mode.
-        decoder: in eval mode.
+        decoder: in eval mode; its two heads are changed.
         table: (targets, D) the prompt space.
         pairs: validation pairs.
     """
-    index = torch.tensor(MAIN_ROWS)
-    scores: list[float] = []
-    there: list[int] = []
-    counts: list[tuple[int, list[Confusion]]] = []
-    for pair in pairs:
-        images = stack_images([pair])
-        out = decoder(encoder(images.float()), Prompts(seg=table[index]), torch.zeros_like(index))
-        probability = torch.sigmoid(decoder.to_input_size(out.mask_logits)).numpy()
-        truths = target_masks(pair, MAIN_TARGETS)
-        present = presence_of_targets(pair)
-        for row, i in enumerate(MAIN_ROWS):
-            if present[i] not in (0, 1):
-                continue
-            scores.append(float(torch.sigmoid(out.presence_logits[row])))
-            there.append(int(present[i]))
-            counts.append((i, [Confusion.of(probability[row] >= cut, truths[row]) for cut in CUTS]))
-    score, is_there = np.array(scores), np.array(there, dtype=bool)
-    presence = presence_threshold(score, is_there)
+    asked = [one for pair in pairs for one in _ask(encoder, decoder, table, pair)]
+    logits = np.array([a.presence_logit for a in asked])
+    there = np.array([a.there for a in asked], dtype=bool)
+    scale, shift = presence_scaling(logits, there)
+    rescale(cast(nn.Linear, decoder.presence_head[-1]), scale, shift)
+    score = expit(scale * logits + shift)
+    presence = presence_threshold(score, there)
     kept = score >= presence
-    best, best_f1 = CUTS[0], -1.0
-    for position, cut in enumerate(CUTS):
-        f1 = _macro_f1([(i, c[position], bool(k)) for (i, c), k in zip(counts, kept, strict=True)])
-        if f1 > best_f1:
-            best, best_f1 = cut, f1
+    scores = [
+        _macro_f1([(a.row, a.counts[i], bool(k)) for a, k in zip(asked, kept, strict=True)])
+        for i in range(len(CUTS))
+    ]
+    best = int(np.argmax(scores))
+    marked = [(a, a.counts[best]) for a, k in zip(asked, kept, strict=True) if k]
+    shown = [(a.quality, c.iou) for a, c in marked if c.tp + c.fp]
+    scale, shift = quality_scaling(np.array([q for q, _ in shown]), np.array([iou for _, iou in shown]))
+    rescale(decoder.mask_decoder.iou_prediction_head.layers[-1], scale, shift)
     return Calibration(
-        thresholds=Thresholds(presence=round(presence, 4), probability=round(best, 2)),
-        f1=best_f1,
-        empty=float(np.mean(~kept[~is_there])) if (~is_there).any() else 1.0,
-        kept=float(np.mean(kept[is_there])) if is_there.any() else 1.0,
+        thresholds=Thresholds(presence=round(presence, 4), probability=round(CUTS[best], 2)),
+        f1=scores[best],
+        empty=float(np.mean(~kept[~there])) if (~there).any() else 1.0,
+        kept=float(np.mean(kept[there])) if there.any() else 1.0,
     )
 
 
-def presence_threshold(score: NDArray[np.float64], is_there: NDArray[np.bool_]) -> float:
+@torch.no_grad()
+def _ask(
+    encoder: ChangeFeatureEncoder, decoder: ChangeMaskDecoder, table: torch.Tensor, pair: LabelledPair
+) -> list[_Asked]:
+    """Every main target whose presence the labels know."""
+    index = torch.tensor(MAIN_ROWS)
+    images = stack_images([pair])
+    out = decoder(encoder(images.float()), Prompts(seg=table[index]), torch.zeros_like(index))
+    probability = torch.sigmoid(decoder.to_input_size(out.mask_logits)).numpy()
+    truths = target_masks(pair, MAIN_TARGETS)
+    present = presence_of_targets(pair)
+    return [
+        _Asked(
+            row=row,
+            there=bool(present[row]),
+            presence_logit=float(out.presence_logits[place]),
+            quality=float(out.quality[place]),
+            counts=tuple(Confusion.of(probability[place] >= cut, truths[place]) for cut in CUTS),
+        )
+        for place, row in enumerate(MAIN_ROWS)
+        if present[row] in (0, 1)
+    ]
+
+
+def presence_scaling(logits: F64, there: NDArray[np.bool_]) -> tuple[float, float]:
+    """Platt's scaling: the scale and shift of logits (n,) under which `there` (n,) is likeliest.
+
+    Returns:
+        Scale, above 0, and shift; 1 and 0 where the pairs show one kind only or scores are upside down.
+    """
+    if there.all() or not there.any():
+        return 1.0, 0.0
+    # Platt's targets, which keep apart scores from being scaled without end.
+    yes, no = np.count_nonzero(there), np.count_nonzero(~there)
+    wanted = np.where(there, (yes + 1) / (yes + 2), 1 / (no + 2))
+
+    def loss(weights: F64) -> tuple[float, F64]:
+        scaled = weights[0] * logits + weights[1]
+        error = expit(scaled) - wanted
+        value = np.mean(np.logaddexp(0.0, scaled) - wanted * scaled)
+        return float(value), np.array([np.mean(error * logits), np.mean(error)])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
+    scale, shift = map(float, found.x)
+    return (scale, shift) if scale > 0 else (1.0, 0.0)
+
+
+def quality_scaling(quality: F64, iou: F64) -> tuple[float, float]:
+    """The affine map of predicted quality (n,) that is nearest to the reached IoU (n,).
+
+    Returns:
+        Scale, 0 or more, and shift. Without enough answers to tell, 1 and 0.
+    """
+    if len(quality) < 3:
+        return 1.0, 0.0
+    spread = float(np.var(quality))
+    scale = max(float(np.mean((quality - quality.mean()) * (iou - iou.mean()))) / max(spread, 1e-12), 0.0)
+    return scale, float(iou.mean() - scale * quality.mean())
+
+
+@torch.no_grad()
+def rescale(layer: nn.Linear, scale: float, shift: float) -> None:
+    """Make a layer's first output `scale * output + shift`, in place; others stay."""
+    layer.weight[0] *= scale
+    layer.bias[0] = layer.bias[0] * scale + shift
+
+
+def presence_threshold(score: F64, is_there: NDArray[np.bool_]) -> float:
     """The lowest threshold that empties `EMPTY_SHARE` of the absent, unless it rejects too many present ones.
 
     Args:
@@ -111,4 +191,5 @@ def _macro_f1(rows: list[tuple[int, Confusion, bool]]) -> float:
         if not kept:
             confusion = Confusion(fn=confusion.tp + confusion.fn, tn=confusion.tn + confusion.fp)
         sums[i] = sums.get(i, Confusion()) + confusion
-    return float(np.mean([c.f1 for c in sums.values() if c.tp + c.fn > 0]))
+    there = [c.f1 for c in sums.values() if c.tp + c.fn > 0]
+    return float(np.mean(there)) if there else 0.0

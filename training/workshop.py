@@ -207,7 +207,7 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        pairs = self._unseen(self.recipe.calibration_pairs)
+        pairs = self._unseen(self.recipe.calibration_pairs, scenes=0.3)
         calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
         export_checkpoint(
             path,
