@@ -150,9 +150,24 @@ def target_truth(target: Target, code_t1: int, code_t2: int) -> int:
     Returns:
         0 no, 1 yes, 255 unknown.
     """
-    before, after = MEMBERSHIP[target.cls][code_t1], MEMBERSHIP[target.cls][code_t2]
-    if target.to is not None:
-        return kleene_and(before, MEMBERSHIP[target.to][code_t2])
+    becomes = None if target.to is None else MEMBERSHIP[target.to][code_t2]
+    return change_truth(target, MEMBERSHIP[target.cls][code_t1], MEMBERSHIP[target.cls][code_t2], becomes)
+
+
+def change_truth(target: Target, before: int, after: int, becomes: int | None = None) -> int:
+    """Whether a pixel is part of a target's change, from what is known of its classes.
+
+    Args:
+        target: what is asked.
+        before: whether the pixel belongs to the target's class at the earlier date.
+        after: the same at the later date.
+        becomes: for transitions, whether it belongs to the class `to` at the later date.
+
+    Returns:
+        0 no, 1 yes, 255 unknown, like the arguments.
+    """
+    if becomes is not None:
+        return kleene_and(before, becomes)
     gain = kleene_and(kleene_not(before), after)
     loss = kleene_and(before, kleene_not(after))
     if target.direction == "gain":

@@ -2,7 +2,8 @@
 
 This is the door for explicit masks, where nobody knows the land cover: BCDD asks "Building" of every pair.
 A file holds a list of objects with `img1_path`, `img2_path`, `mask_path` (relative to the file's folder, and
-inside it), `question` and `answer`. A mask is one channel: 0 unchanged, 255 (or 1) changed, 128 unknown.
+inside it), `question` and `answer`; what the question means may stand beside them (`sample_labels`). A mask
+is one channel: 0 unchanged, 255 (or 1) changed, 128 unknown.
 Entries are numbered from 1 in what is said of them.
 """
 
@@ -24,6 +25,8 @@ from reasoncd.queries import validate_query
 from services.reasoner.prompt import answer_text
 from training.data.labels import UNKNOWN, YES, LabelledPair, target_masks
 from training.data.mask_files import decoded, grey_of_truth, truth_of_grey
+from training.data.parts import PARTS, eight_one_one
+from training.data.sample_labels import Level, label_fields, read_label
 
 SAMPLES_FILE = "samples.json"
 PATH_FIELDS = ("img1_path", "img2_path", "mask_path")
@@ -44,6 +47,10 @@ class Sample:
     question: str
     answer: str
     """What the reasoner is to say; without `<SEG>` it is a refusal, and the mask must be empty."""
+    target: Target | None = None
+    """What the question means; None where nobody wrote it down or no class fits."""
+    level: Level | None = None
+    """What kind of question it is; None where nobody wrote it down."""
     origin: str = field(default="sample", compare=False)
     """File and entry number, for messages."""
 
@@ -69,12 +76,14 @@ class MaskedPair:
     """(H, W): 0 unchanged, 1 changed, 255 unknown."""
     question: str
     answer: str
+    target: Target | None = None
+    level: Level | None = None
 
 
 def read_samples(file: Path) -> tuple[Sample, ...]:
     """Read and check a sample file; images are looked for, not opened.
 
-    Fields beside the five are ignored.
+    Other fields than these and `sample_labels.LABEL_FIELDS` are ignored.
 
     Raises:
         NotFoundError: the file, or one that it names, is not there.
@@ -106,7 +115,8 @@ def write_samples(file: Path, samples: Sequence[Sample]) -> None:
     entries = []
     for number, sample in enumerate(samples, start=1):
         entry = {name: _relative(getattr(sample, name), folder, name, number) for name in PATH_FIELDS}
-        entries.append({**entry, "question": sample.question, "answer": sample.answer})
+        texts = {"question": sample.question, "answer": sample.answer}
+        entries.append({**entry, **texts, **label_fields(sample.target, sample.level)})
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         part.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -124,15 +134,8 @@ def split_samples(samples: Sequence[Sample], *, seed: int) -> SampleSplit:
     Raises:
         InvalidInputError: there are fewer than three pairs, or the seed is negative.
     """
-    if seed < 0:
-        raise InvalidInputError(f"seed is {seed}; give 0 or more")
-    groups = sorted({_pair_of(s) for s in samples})
-    if len(groups) < 3:
-        raise InvalidInputError(f"{len(groups)} pairs cannot be split 8:1:1; give at least 3")
-    tenth = max(1, round(len(groups) / 10))
-    order = np.random.default_rng(seed).permutation(len(groups))
-    part_of = {groups[i]: min(int(place) // tenth, 2) for place, i in enumerate(order)}
-    test, validation, train = (tuple(s for s in samples if part_of[_pair_of(s)] == p) for p in range(3))
+    part_of = eight_one_one({_pair_of(s) for s in samples}, seed=seed)
+    train, validation, test = (tuple(s for s in samples if part_of[_pair_of(s)] == p) for p in PARTS)
     return SampleSplit(train=train, validation=validation, test=test)
 
 
@@ -217,7 +220,13 @@ class SampleDataset:
                 "empty the mask"
             )
         return MaskedPair(
-            image_t1=one, image_t2=two, mask=mask, question=sample.question, answer=sample.answer
+            image_t1=one,
+            image_t2=two,
+            mask=mask,
+            question=sample.question,
+            answer=sample.answer,
+            target=sample.target,
+            level=sample.level,
         )
 
 
@@ -235,12 +244,15 @@ def _sample(entry: Any, folder: Path, origin: str) -> Sample:
             validate_query(entry[name])
         except InvalidInputError as error:
             raise InvalidInputError(f"{origin}: {name}: {error.message}") from error
+    target, level = read_label(entry, origin)
     return Sample(
         img1_path=paths[0],
         img2_path=paths[1],
         mask_path=paths[2],
         question=entry["question"],
         answer=entry["answer"],
+        target=target,
+        level=level,
         origin=origin,
     )
 
@@ -296,6 +308,7 @@ def _export_pair(
                 mask_path=path,
                 question=ask(target),
                 answer=answer_text(target),
+                target=target,
             )
         )
     return samples

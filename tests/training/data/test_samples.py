@@ -79,7 +79,22 @@ def test_the_file_has_the_papers_fields_and_relative_paths(exported: Path) -> No
         "mask_path": "00000/water-to-building.png",
         "question": "Water to buildings",
         "answer": "Water to buildings: <SEG>",
+        "class": "water",
+        "direction": "transition",
+        "to": "building",
+        "level": None,
     }
+
+
+def test_what_a_question_means_is_kept_and_may_be_absent(exported: Path) -> None:
+    _change(exported, level="E0")
+    samples = read_samples(exported)
+    assert (samples[1].target, samples[1].level) == (TARGET_BY_KEY["road.loss"], "E0")
+    assert SampleDataset(samples)[2].target == TARGET_BY_KEY["water>building"]
+    write_samples(exported, samples)
+    assert read_samples(exported) == samples
+    _change(exported, **{"class": None, "direction": None, "level": None})
+    assert (read_samples(exported)[1].target, read_samples(exported)[1].level) == (None, None)
 
 
 def test_what_a_pair_does_not_know_is_left_out(tmp_path: Path) -> None:
@@ -111,6 +126,15 @@ def test_what_a_pair_does_not_know_is_left_out(tmp_path: Path) -> None:
         ({"img2_path": "../outside.png"}, InvalidInputError, "entry 2: img2_path leads out of"),
         ({"mask_path": "link.png"}, InvalidInputError, "entry 2: mask_path leads out of"),
         ({"mask_path": "a\x00b.png"}, InvalidInputError, "entry 2: mask_path holds control characters"),
+        (
+            {"class": "castle"},
+            InvalidInputError,
+            "entry 2: class is 'castle'; give one of building, road",
+        ),
+        ({"direction": "up"}, InvalidInputError, "entry 2: direction is 'up' and to is None; give gain"),
+        ({"to": "water"}, InvalidInputError, "entry 2: direction is 'loss' and to is 'water'; give gain"),
+        ({"class": None}, InvalidInputError, "entry 2: class is missing beside direction"),
+        ({"level": "E9"}, InvalidInputError, "entry 2: level is 'E9'; give one of E0, E1"),
         ({"mask_path": "nothing.png"}, NotFoundError, r"entry 2: mask_path: \S+nothing.png is not there"),
     ],
 )
