@@ -1,23 +1,18 @@
-"""`reasoncd-bench`: accuracy and speed of a checkpoint, as Markdown with every figure as JSON beside it.
+"""`reasoncd-bench`: accuracy and speed of a checkpoint, as Markdown and HTML with every figure as JSON.
 
 Progress goes to the standard error. Exit status: 0 where everything asked was measured, 1 where questions
 failed (the report is written all the same), 2 where something given cannot be used.
 """
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from reasoncd.errors import NotFoundError, OutputError, ReasonCDError
-
-if TYPE_CHECKING:
-    from benchmarks.accuracy import AccuracyResult
-    from gateway.pipeline import Pipeline
+from reasoncd.errors import ReasonCDError
 
 # What is measured is imported where it is used, so that --help stays quick.
 
@@ -29,6 +24,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+class _Split(StrEnum):
+    VALIDATION = "validation"
+    TEST = "test"
+
+
 _CheckpointOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The model; REASONCD_CHECKPOINT or checkpoints/mini if not given."),
@@ -38,30 +39,53 @@ _ThreadsOption = Annotated[int | None, typer.Option(help="Threads of torch; its 
 _PairsOption = Annotated[int, typer.Option(help="Pairs of each list.")]
 _QueriesOption = Annotated[int, typer.Option(help="Most questions of one level about one pair.")]
 _SeedOption = Annotated[int, typer.Option(help="Of the pairs and of the choice of questions.")]
+_SplitOption = Annotated[_Split, typer.Option(help="Which tiles and scenes; test only for the last word.")]
 _HeldOutOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Queries kept back from training; each run on them is logged."),
+]
+_DevelopmentOption = Annotated[
+    bool, typer.Option("--development", help="Ask the development queries, too: make choices on these.")
+]
+_QueriesFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A YAML file laid out like the development queries.")
+]
+_NearestOption = Annotated[
+    bool, typer.Option(help="Compare with sentence embeddings, whose model is fetched once.")
 ]
 _PicturesOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Draw best, worst and real cases there.")
 ]
 _RealPicturesOption = Annotated[int, typer.Option(help="Drawn pairs of each real set.")]
 _SwapOption = Annotated[bool, typer.Option(help="Ask one change a pair with the images exchanged, too.")]
+_ExplainOption = Annotated[int, typer.Option(metavar="N", help="Ask each N-th pair for a reason; 0: none.")]
+_ParaphraseOption = Annotated[
+    int, typer.Option(metavar="N", help="Ask each N-th pair in many words; 0: none.")
+]
+_CorrectOption = Annotated[int, typer.Option(metavar="N", help="Correct each N-th pair by clicks; 0: none.")]
 _RoundsOption = Annotated[int, typer.Option(help="Interleaved rounds.")]
 _StartsOption = Annotated[int, typer.Option(help="Fresh processes for the start-up time.")]
+_AccuracyOutOption = Annotated[
+    Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")
+]
 
 
 @app.command()
 def accuracy(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
-        "accuracy.md"
-    ),
+    out: _AccuracyOutOption = Path("accuracy.md"),
     checkpoint: _CheckpointOption = None,
     pairs: _PairsOption = 60,
     queries: _QueriesOption = 2,
     seed: _SeedOption = 0,
+    split: _SplitOption = _Split.VALIDATION,
     held_out: _HeldOutOption = None,
+    development: _DevelopmentOption = False,
+    queries_file: _QueriesFileOption = None,
+    nearest: _NearestOption = True,
     swap: _SwapOption = True,
+    explain_every: _ExplainOption = 2,
+    paraphrase_every: _ParaphraseOption = 3,
+    correct_every: _CorrectOption = 2,
     pictures: _PicturesOption = None,
     real_pictures: _RealPicturesOption = 4,
     device: _DeviceOption = "cpu",
@@ -70,12 +94,69 @@ def accuracy(
     """Measure accuracy through the whole pipeline, with controls."""
     with _one_sentence():
         from benchmarks.accuracy import AccuracyConfig
+        from benchmarks.jobs import Machine, Pictures, Reserved, run_accuracy
 
-        config = AccuracyConfig(pairs=pairs, queries=queries, seed=seed, swap=swap)
-        failed = _accuracy(
-            out, checkpoint, config, held_out, pictures, real_pictures, device=device, threads=threads
+        config = AccuracyConfig(
+            pairs=pairs, queries=queries, seed=seed, split=split.value, swap=swap,
+            explain_every=explain_every, paraphrase_every=paraphrase_every, correct_every=correct_every,
+        )  # fmt: skip
+        failed = run_accuracy(
+            out,
+            Machine(checkpoint=checkpoint, device=device, threads=threads),
+            config,
+            Reserved(held_out=held_out, development=development, queries_file=queries_file),
+            nearest=nearest,
+            pictures=Pictures(folder=pictures, real=real_pictures) if pictures else None,
         )
     _leave(failed)
+
+
+@app.command()
+def words(
+    checkpoint: _CheckpointOption = None,
+    development: _DevelopmentOption = False,
+    queries_file: _QueriesFileOption = None,
+    per_target: Annotated[
+        int, typer.Option(help="Without queries of a file: how many of a level and target out of the bank.")
+    ] = 5,
+    nearest: _NearestOption = True,
+    misread: Annotated[int, typer.Option(help="Most misread queries to print.")] = 30,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every answer there, as JSON.")
+    ] = None,
+    device: _DeviceOption = "cpu",
+    threads: _ThreadsOption = None,
+) -> None:
+    """Measure what the reasoner understands by its words alone, without maps: a few minutes.
+
+    Without --development or --queries-file it is asked some of what training has seen.
+    """
+    with _one_sentence():
+        from benchmarks.jobs import Machine, Reserved, run_words
+
+        machine = Machine(checkpoint=checkpoint, device=device, threads=threads)
+        reserved = Reserved(development=development, queries_file=queries_file)
+        typer.echo(
+            run_words(machine, reserved, per_target=per_target, nearest=nearest, misread=misread, out=out)
+        )
+
+
+@app.command()
+def seams(
+    train_pairs: Annotated[int, typer.Option(help="Composites that the probes learn from.")] = 300,
+    test_pairs: Annotated[int, typer.Option(help="Composites that they are tested on.")] = 150,
+    seed: Annotated[int, typer.Option(help="Of composites and probes.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures there, as JSON.")
+    ] = None,
+) -> None:
+    """Probe whether a paste's seam gives a composite away: no checkpoint is needed, two minutes."""
+    with _one_sentence():
+        from benchmarks.jobs import run_seams
+        from benchmarks.seams import SeamConfig
+
+        config = SeamConfig(train_pairs=train_pairs, test_pairs=test_pairs, seed=seed)
+        typer.echo(run_seams(config, out=out))
 
 
 @app.command()
@@ -91,7 +172,53 @@ def speed(
 ) -> None:
     """Measure speed as medians of interleaved rounds, and as ratios within the run."""
     with _one_sentence():
-        _speed(out, checkpoint, rounds, starts, device, threads)
+        from benchmarks.jobs import Machine, run_speed
+
+        machine = Machine(checkpoint=checkpoint, device=device, threads=threads)
+        run_speed(out, machine, rounds=rounds, starts=starts)
+
+
+@app.command()
+def baselines(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
+        "baselines.md"
+    ),
+    checkpoint: _CheckpointOption = None,
+    minutes: Annotated[float, typer.Option(help="Of one thread, for each network and training.")] = 20.0,
+    seeds: Annotated[int, typer.Option(help="Trainings of each network.")] = 2,
+    pairs: _PairsOption = 60,
+    seed: Annotated[int, typer.Option(help="Of the pairs.")] = 0,
+    device: _DeviceOption = "cpu",
+    threads: _ThreadsOption = None,
+) -> None:
+    """Train FC-EF, FC-Siam-conc and FC-Siam-diff on building change, and compare them with the model.
+
+    What has been trained is kept in the cache: a run that is cut off goes on, and a finished one is only
+    measured again.
+    """
+    with _one_sentence():
+        from benchmarks.baselines_job import BaselinesConfig, run_baselines
+        from benchmarks.jobs import Machine
+
+        config = BaselinesConfig(minutes=minutes, seeds=seeds, pairs=pairs, seed=seed)
+        machine = Machine(checkpoint=checkpoint, device=device, threads=threads)
+        failed = run_baselines(out, machine, config)
+    _leave(failed)
+
+
+@app.command()
+def page(
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT", help="Markdown reports, in order.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Drawn pictures to put into the page.")
+    ] = None,
+) -> None:
+    """Make one HTML page out of reports, the figures in the JSON beside them, and pictures."""
+    with _one_sentence():
+        from benchmarks.jobs import run_page
+
+        run_page(out, reports, pictures=pictures)
 
 
 @app.command()
@@ -109,99 +236,19 @@ def run(
     """Measure both, and draw pictures."""
     with _one_sentence():
         from benchmarks.accuracy import AccuracyConfig
+        from benchmarks.jobs import Machine, Pictures, Reserved, run_accuracy, run_speed
 
         config = AccuracyConfig(pairs=pairs, queries=queries, seed=seed)
-        _speed(out / "speed.md", checkpoint, rounds, starts, device, threads)
-        failed = _accuracy(
-            out / "accuracy.md", checkpoint, config, None, out / "pictures", 2, device=device, threads=threads
-        )
+        machine = Machine(checkpoint=checkpoint, device=device, threads=threads)
+        run_speed(out / "speed.md", machine, rounds=rounds, starts=starts)
+        pictures = Pictures(folder=out / "pictures", real=2)
+        failed = run_accuracy(out / "accuracy.md", machine, config, Reserved(), pictures=pictures)
     _leave(failed)
-
-
-def _accuracy(
-    out: Path,
-    checkpoint: Path | None,
-    config: Any,
-    held_out: Path | None,
-    pictures: Path | None,
-    real_pictures: int,
-    *,
-    device: str,
-    threads: int | None,
-) -> int:
-    from benchmarks.accuracy import measure
-    from benchmarks.held_out import load_held_out, log_run
-    from benchmarks.report import accuracy_report
-    from gateway.embedded import build_pipeline
-
-    queries = load_held_out(held_out) if held_out else None
-    _make_folder(out)
-    pipeline = build_pipeline(checkpoint, device=device, threads=threads, progress=_say)
-    # Logged before it runs: a run that is broken off has been a look at them, too.
-    number = None
-    if queries:
-        log = out.with_name(f"{out.stem}.held-out-runs.jsonl")
-        number = log_run(log, queries, fingerprints=dict(pipeline.fingerprints), pairs=config.pairs)
-    result = measure(pipeline, config, held_out=queries)
-    result.held_out_run = number
-    for what in result.missing:
-        _say(f"not measured, since the images are not there: {what}")
-    _write(out, accuracy_report(result), result.as_json())
-    if pictures:
-        _draw(pipeline, result, pictures, real_pictures)
-    return len(result.failures)
-
-
-def _draw(pipeline: "Pipeline", result: "AccuracyResult", folder: Path, real: int) -> None:
-    from benchmarks.gallery import draw_cases, draw_real
-
-    drawn = sum(draw_cases(pipeline, one, folder) for one in result.lists)
-    drawn += draw_real(pipeline, folder, count=real)
-    _say(f"{drawn} pictures are in {folder}")
-
-
-def _speed(
-    out: Path, checkpoint: Path | None, rounds: int, starts: int, device: str, threads: int | None
-) -> None:
-    from benchmarks.speed import SpeedConfig, measure_speed
-    from benchmarks.speed_report import speed_report
-    from gateway.embedded import default_checkpoint
-
-    config = SpeedConfig(rounds=rounds, starts=starts, device=device, threads=threads)
-    folder = checkpoint or default_checkpoint()
-    if not folder.is_dir():
-        raise NotFoundError(f"there is no checkpoint at {folder}; name one with --checkpoint")
-    _make_folder(out)
-    result = measure_speed(folder, config)
-    _write(out, speed_report(result), result.as_json())
-
-
-def _make_folder(out: Path) -> None:
-    """Refuse before the long measurement what could not be written after it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out.parent} cannot be made; name a folder that can be written") from error
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise OutputError(f"{out} cannot be written; name a file in a folder that can be")
-
-
-def _write(out: Path, page: str, figures: dict[str, Any]) -> None:
-    try:
-        out.write_text(page, encoding="utf-8")
-        out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written; name a file in a folder that can be") from error
-    _say(f"written: {out} and {out.with_suffix('.json').name}")
-
-
-def _say(words: str) -> None:
-    typer.echo(words, err=True)
 
 
 def _leave(failed: int) -> None:
     if failed:
-        _say(f"reasoncd-bench: {failed} questions failed; the report names them")
+        typer.echo(f"reasoncd-bench: {failed} questions failed; the report names them", err=True)
         raise typer.Exit(1)
 
 
@@ -210,5 +257,5 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except ReasonCDError as error:
-        _say(f"reasoncd-bench: {error.message}")
+        typer.echo(f"reasoncd-bench: {error.message}", err=True)
         raise typer.Exit(error.exit_code) from None

@@ -99,6 +99,8 @@ def _draw(pipeline: Pipeline, pair: LabelledPair, outcome: Outcome, path: Path) 
     if question.target:
         truth = target_mask(pair, question.target) == YES
     words = question.target.words if question.target else "off-topic"
+    if question.target and not question.present:
+        words = f"no {words[0].lower()}{words[1:]}"
     title = f"{question.level}: {question.query}"
     verdict = f"Truth: {words}. IoU {outcome.scores[MODEL].iou:.2f}, presence {outcome.presence:.2f}"
     above = overlay(images, answer.change_map, query=title, answer=answer.answer)

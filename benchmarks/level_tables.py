@@ -77,7 +77,7 @@ def control_table(outcomes: Sequence[Outcome]) -> str:
     levels = levels_of(outcomes, True)
     rows = [
         [name, *(figure(macro_of(of_level(outcomes, level), name)["f1"]) for level in levels)]
-        for name in (MODEL, *CONTROLS)
+        for name in _asked(outcomes)
     ]
     return table(["map by", *levels], rows)
 
@@ -118,7 +118,7 @@ def absent_control_table(outcomes: Sequence[Outcome]) -> str:
                 for level in levels
             ),
         ]
-        for name in (MODEL, *CONTROLS)
+        for name in _asked(outcomes)
     ]
     return table(["empty map by", *levels], rows)
 
@@ -182,6 +182,11 @@ def _rate(outcomes: Sequence[Outcome], verdict: Callable[[Outcome], bool]) -> tu
 
 def _giou(outcomes: Sequence[Outcome]) -> float:
     return measures.giou([o.scores[MODEL] for o in outcomes])
+
+
+def _asked(outcomes: Sequence[Outcome]) -> list[str]:
+    """The model and the controls that were measured, in order."""
+    return [name for name in (MODEL, *CONTROLS) if all(name in o.scores for o in outcomes)]
 
 
 def _is_empty(o: Outcome, name: str) -> bool:

@@ -16,16 +16,21 @@ DRAWS = 1000
 Interval = tuple[float, float]
 
 
-def pixel_counts(rows: Sequence[tuple[int, str, Confusion]]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def pixel_counts(
+    rows: Sequence[tuple[int, str, Confusion]], among: Sequence[int] | None = None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Sum confusions by pair and target.
 
     Args:
         rows: pair, target key and confusion of each question.
+        among: the pairs that have a row each, so that counts of several levels line up; those in `rows`
+            where None.
 
     Returns:
         int64 (P, Q, 3) of tp, fp, fn, and the Q target keys in order.
     """
-    pairs = {pair: i for i, pair in enumerate(sorted({pair for pair, _, _ in rows}))}
+    known = {pair for pair, _, _ in rows} if among is None else set(among)
+    pairs = {pair: i for i, pair in enumerate(sorted(known))}
     keys = tuple(sorted({key for _, key, _ in rows}))
     columns = {key: i for i, key in enumerate(keys)}
     counts = np.zeros((len(pairs), len(keys), 3), dtype=np.int64)
@@ -65,12 +70,38 @@ def macro_f1_interval(counts: NDArray[np.int64], *, seed: int = 0, draws: int = 
         seed: of the draws.
         draws: number of resamplings.
     """
-    weights = _weights(len(counts), seed, draws)
+    return percentiles(_macro_f1_draws(counts, draw_weights(len(counts), seed, draws)))
+
+
+def macro_f1_ratio_interval(
+    above: NDArray[np.int64], below: NDArray[np.int64], *, seed: int = 0, draws: int = DRAWS
+) -> Interval:
+    """The 95 % bootstrap interval over pairs of one macro F1 over another, of the same P pairs."""
+    weights = draw_weights(len(above), seed, draws)
+    over, under = _macro_f1_draws(above, weights), _macro_f1_draws(below, weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return percentiles(np.where(under > 0, over / under, np.nan))
+
+
+def macro_f1_difference_interval(
+    one: NDArray[np.int64], other: NDArray[np.int64], *, seed: int = 0, draws: int = DRAWS
+) -> Interval:
+    """The 95 % bootstrap interval over pairs of a macro F1 less another, of the same P pairs.
+
+    Both are resampled together, so that what is hard for both is no uncertainty of the difference.
+    """
+    weights = draw_weights(len(one), seed, draws)
+    return percentiles(_macro_f1_draws(one, weights) - _macro_f1_draws(other, weights))
+
+
+def _macro_f1_draws(counts: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, Q, 3) and (draws, P) -> macro F1 of each draw, NaN where no target is present."""
     sums = np.einsum("dp,pqc->dqc", weights, counts.astype(float))
     tp, fp, fn = sums[..., 0], sums[..., 1], sums[..., 2]
     there = tp + fn > 0
     f1 = np.where(there, 2 * tp / np.maximum(2 * tp + fp + fn, 1), 0)
-    return _percentiles(f1.sum(axis=1), there.sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(f1.sum(axis=1) / there.sum(axis=1))
 
 
 def rate(verdicts: Sequence[tuple[int, bool]]) -> float:
@@ -80,13 +111,32 @@ def rate(verdicts: Sequence[tuple[int, bool]]) -> float:
 
 def rate_interval(verdicts: Sequence[tuple[int, bool]], *, seed: int = 0, draws: int = DRAWS) -> Interval:
     """The 95 % bootstrap interval over pairs of a share of true verdicts, each given with its pair."""
-    pairs = {pair: i for i, pair in enumerate(sorted({pair for pair, _ in verdicts}))}
-    hits, totals = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for pair, verdict in verdicts:
-        hits[pairs[pair]] += verdict
-        totals[pairs[pair]] += 1
-    weights = _weights(len(pairs), seed, draws)
-    return _percentiles(weights @ hits, weights @ totals)
+    return mean_interval([(pair, float(verdict)) for pair, verdict in verdicts], seed=seed, draws=draws)
+
+
+def mean_interval(values: Sequence[tuple[int, float]], *, seed: int = 0, draws: int = DRAWS) -> Interval:
+    """The 95 % bootstrap interval over pairs of a mean, each value given with its pair."""
+    return share_interval([(pair, value, 1.0) for pair, value in values], seed=seed, draws=draws)
+
+
+def share_interval(
+    parts: Sequence[tuple[int, float, float]], *, seed: int = 0, draws: int = DRAWS
+) -> Interval:
+    """The 95 % bootstrap interval over pairs of sum(part) / sum(whole).
+
+    Args:
+        parts: pair, part and whole of each question.
+        seed: of the draws.
+        draws: number of resamplings.
+    """
+    pairs = {pair: i for i, pair in enumerate(sorted({pair for pair, _, _ in parts}))}
+    sums, totals = np.zeros(len(pairs)), np.zeros(len(pairs))
+    for pair, part, whole in parts:
+        sums[pairs[pair]] += part
+        totals[pairs[pair]] += whole
+    weights = draw_weights(len(pairs), seed, draws)
+    with np.errstate(invalid="ignore"):
+        return percentiles((weights @ sums) / (weights @ totals))
 
 
 def giou(confusions: Sequence[Confusion]) -> float:
@@ -106,13 +156,39 @@ def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
     return float((below + not_above).mean() / (2 * len(low)))
 
 
+def auroc_interval(
+    present: Sequence[tuple[int, float]],
+    absent: Sequence[tuple[int, float]],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Interval:
+    """The 95 % bootstrap interval over pairs of `auroc`; each score is given with its pair."""
+    rows = [*((*row, 1.0) for row in present), *((*row, 0.0) for row in absent)]
+    pairs = {pair: i for i, pair in enumerate(sorted({pair for pair, _, _ in rows}))}
+    rows.sort(key=lambda row: row[1])
+    places = np.array([pairs[pair] for pair, _, _ in rows], dtype=int)
+    scores = np.array([score for _, score, _ in rows])
+    high = np.array([is_present for _, _, is_present in rows])
+    # Equal scores are one group: within it the absent ones count half.
+    group = np.unique(scores, return_inverse=True)[1] if len(rows) else np.zeros(0, dtype=int)
+    found = []
+    for weight in draw_weights(len(pairs), seed, draws):
+        up = np.bincount(group, weights=weight[places] * high)
+        down = np.bincount(group, weights=weight[places] * (1 - high))
+        below = np.cumsum(down) - down / 2
+        total = up.sum() * down.sum()
+        found.append(float(up @ below / total) if total else float("nan"))
+    return percentiles(np.array(found))
+
+
 def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """IoU of two maps; 1 where both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def _weights(pairs: int, seed: int, draws: int) -> NDArray[np.float64]:
+def draw_weights(pairs: int, seed: int = 0, draws: int = DRAWS) -> NDArray[np.float64]:
     """How often each pair occurs in each resampling: (draws, P)."""
     if pairs == 0:
         return np.zeros((draws, 0))
@@ -120,9 +196,10 @@ def _weights(pairs: int, seed: int, draws: int) -> NDArray[np.float64]:
     return counts.astype(float)
 
 
-def _percentiles(parts: NDArray[np.float64], totals: NDArray[np.generic]) -> Interval:
-    valid = np.asarray(totals) > 0
-    if not valid.any():
+def percentiles(values: NDArray[np.float64]) -> Interval:
+    """The middle 95 % of the draws' values; draws that have none (NaN) are left out."""
+    valid = values[~np.isnan(values)]
+    if valid.size == 0:
         return float("nan"), float("nan")
-    low, high = np.percentile(parts[valid] / np.asarray(totals)[valid], (2.5, 97.5))
+    low, high = np.percentile(valid, (2.5, 97.5))
     return float(low), float(high)

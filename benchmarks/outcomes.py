@@ -10,10 +10,12 @@ Controls answer the same question in another way and are scored alike:
 - `oracle`: the model, prompted with the plain wording of the true target.
 - `lexicon`: the model, prompted with the plain wording of the target that keywords suggest; `any change`
   where they suggest none.
+- `nearest phrases`, `logistic regression`: the model, prompted with the plain wording of the target whose
+  training phrases resemble the question most; nothing where those are off-topic lines.
 - `shuffled`: the model, prompted with the plain wording of another target.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +26,25 @@ from benchmarks.answers import named_target, says_nothing_seen, says_off_topic
 from benchmarks.lexicon import lexicon_target
 from benchmarks.measures import overlap
 from benchmarks.questions import DIRECTED, UNDIRECTED, Question, canonical_query, opposite
+from benchmarks.score_counts import ScoreCounts
 from gateway.detection import Detection
 from gateway.pipeline import Pipeline
 from reasoncd.errors import ReasonCDError
 from reasoncd.ontology import Target
+from reasoncd.ports import Mode
 from training.data.labels import NO, UNKNOWN, YES, LabelledPair, target_masks
 from training.metrics import Confusion
 
 Mask = NDArray[np.bool_]
 
-CONTROLS = ("oracle", "lexicon", "shuffled", "any change", "any change, truth", "all positive")
+ORACLE, LEXICON, NEAREST, REGRESSION = "oracle", "lexicon", "nearest phrases", "logistic regression"
+SHUFFLED, ANY_CHANGE = "shuffled", "any change"
+CONTROLS = (
+    ORACLE, LEXICON, NEAREST, REGRESSION, SHUFFLED, ANY_CHANGE, "any change, truth", "all positive"
+)  # fmt: skip
 MODEL = "model"
+Guess = Callable[[str], Target | None]
+"""A way to find the target of a query without the model; None where it finds none."""
 _AT_ONCE = 16
 """Questions in one call of the pipeline; enough to share the work, few enough to bound the memory."""
 
@@ -68,6 +78,8 @@ class Outcome:
     marked: int
     """Marked pixels of known truth."""
     answer: str
+    score_counts: ScoreCounts
+    """Of the model's probabilities, against the truth of its score."""
     failed: bool = False
 
     @property
@@ -86,21 +98,22 @@ class Outcome:
             "presence": round(self.presence, 5), "confidence": self.confidence,
             "wrong_direction": self.wrong_direction, "marked": self.marked, "failed": self.failed,
             "scores": {name: [c.tp, c.fp, c.fn, c.tn] for name, c in self.scores.items()},
+            "score_counts": self.score_counts.as_json(),
         }  # fmt: skip
 
 
 def ask(
-    pipeline: Pipeline, images: NDArray[np.uint8], queries: Sequence[str]
+    pipeline: Pipeline, images: NDArray[np.uint8], queries: Sequence[str], *, mode: Mode = Mode.SHORT
 ) -> dict[str, Detection | Failure]:
     """Ask distinct questions about a pair; one that fails does not take the others with it."""
     found: dict[str, Detection | Failure] = {}
     distinct = list(dict.fromkeys(queries))
     for start in range(0, len(distinct), _AT_ONCE):
         part = distinct[start : start + _AT_ONCE]
-        answered = _try(pipeline, images, part)
+        answered = _try(pipeline, images, part, mode)
         if isinstance(answered, Failure) and len(part) > 1:
             for query in part:
-                alone = _try(pipeline, images, [query])
+                alone = _try(pipeline, images, [query], mode)
                 found[query] = alone if isinstance(alone, Failure) else alone[0]
         elif isinstance(answered, Failure):
             found[part[0]] = answered
@@ -109,9 +122,11 @@ def ask(
     return found
 
 
-def _try(pipeline: Pipeline, images: NDArray[np.uint8], queries: list[str]) -> list[Detection] | Failure:
+def _try(
+    pipeline: Pipeline, images: NDArray[np.uint8], queries: list[str], mode: Mode
+) -> list[Detection] | Failure:
     try:
-        return pipeline.detect(images, queries)
+        return pipeline.detect(images, queries, mode=mode)
     except (ReasonCDError, RuntimeError, ValueError, IndexError, KeyError) as error:
         # Whatever an engine stumbles over is a result of the measurement, not its end.
         return Failure(query=queries[0], reason=f"{type(error).__name__}: {error}")
@@ -123,7 +138,13 @@ def stacked(pair: LabelledPair) -> NDArray[np.uint8]:
 
 
 def measure_pair(
-    pipeline: Pipeline, pair: LabelledPair, questions: Sequence[Question], rng: np.random.Generator
+    pipeline: Pipeline,
+    pair: LabelledPair,
+    questions: Sequence[Question],
+    rng: np.random.Generator,
+    *,
+    guesses: Mapping[str, Guess] | None = None,
+    controls: bool = True,
 ) -> tuple[list[Outcome], list[Failure]]:
     """Ask all questions about one pair, and what the controls need, and score the answers.
 
@@ -134,15 +155,12 @@ def measure_pair(
         pair: images and labels.
         questions: about this pair.
         rng: of the shuffled control.
+        guesses: further controls by name, which mark nothing where they find no target.
+        controls: whether the controls are asked; else only the model is scored.
     """
-    prompts: dict[str, list[Target | None]] = {"oracle": [], "lexicon": [], "shuffled": []}
-    for question in questions:
-        others = [t for t in DIRECTED if t not in question.accept]
-        prompts["oracle"].append(question.target)
-        prompts["lexicon"].append(lexicon_target(question.query))
-        prompts["shuffled"].append(others[int(rng.integers(len(others)))])
+    prompts = _control_prompts(questions, rng, guesses or {}) if controls else {}
     needed = {t for targets in prompts.values() for t in targets if t is not None}
-    needed.update(UNDIRECTED)
+    needed.update(UNDIRECTED if controls else ())
     queries = [q.query for q in questions] + sorted(canonical_query(t) for t in needed)
     answers = ask(pipeline, stacked(pair), queries)
 
@@ -153,23 +171,36 @@ def measure_pair(
         answer = answers[query]
         return nothing if isinstance(answer, Failure) else answer.change_map
 
-    any_change = np.any([map_of(canonical_query(t)) for t in UNDIRECTED], axis=0)
-    true_change = (target_masks(pair, UNDIRECTED) == YES).any(axis=0)
-    outcomes = []
-    for number, question in enumerate(questions):
-        maps = {
-            MODEL: map_of(question.query),
-            "any change": any_change,
-            "any change, truth": true_change,
+    ignoring: dict[str, Mask] = {}
+    if controls:
+        ignoring = {
+            ANY_CHANGE: np.any([map_of(canonical_query(t)) for t in UNDIRECTED], axis=0),
+            "any change, truth": (target_masks(pair, UNDIRECTED) == YES).any(axis=0),
             "all positive": ~nothing,
         }
+    outcomes = []
+    for number, question in enumerate(questions):
+        maps = {MODEL: map_of(question.query), **ignoring}
         for name, targets in prompts.items():
             target = targets[number]
-            # The oracle knows that an off-topic question has no map; the lexicon marks what changed.
-            fallback = nothing if name == "oracle" else any_change
+            # The lexicon marks what changed where it has no word for it; the others know what is off-topic.
+            fallback = ignoring[ANY_CHANGE] if name == LEXICON else nothing
             maps[name] = map_of(canonical_query(target)) if target else fallback
         outcomes.append(_outcome(pair, question, answers[question.query], maps))
     return outcomes, [a for a in answers.values() if isinstance(a, Failure)]
+
+
+def _control_prompts(
+    questions: Sequence[Question], rng: np.random.Generator, guesses: Mapping[str, Guess]
+) -> dict[str, list[Target | None]]:
+    """The target that each control prompts the model with, for each question."""
+    others = [[t for t in DIRECTED if t not in question.accept] for question in questions]
+    return {
+        ORACLE: [question.target for question in questions],
+        LEXICON: [lexicon_target(question.query) for question in questions],
+        SHUFFLED: [wrong[int(rng.integers(len(wrong)))] for wrong in others],
+        **{name: [guess(question.query) for question in questions] for name, guess in guesses.items()},
+    }
 
 
 def _outcome(
@@ -181,17 +212,21 @@ def _outcome(
         truths = [m for m in target_masks(pair, question.accept) if (m != UNKNOWN).any()]
     scores = {name: _best(change_map, truths) for name, change_map in maps.items()}
     wrong, marked = _wrong_direction(pair, question, maps[MODEL])
+    nothing = np.zeros(pair.land_t1.shape, dtype=np.float32)
+    probability = nothing if isinstance(answer, Failure) else answer.probability
+    counts = ScoreCounts.of(probability, _best_truth(maps[MODEL], truths))
     if isinstance(answer, Failure):
         return Outcome(
             question=question, scores=scores, empty=True, named=None, right_words=False, seg_emitted=False,
-            presence=0.0, confidence=None, wrong_direction=wrong, marked=marked, answer="", failed=True,
+            presence=0.0, confidence=None, wrong_direction=wrong, marked=marked, answer="",
+            score_counts=counts, failed=True,
         )  # fmt: skip
     named = named_target(answer.answer)
     return Outcome(
         question=question, scores=scores, empty=not answer.change_map.any(), named=named,
         right_words=_right_words(question, answer.answer, named), seg_emitted=answer.seg_emitted,
         presence=answer.presence, confidence=answer.confidence, wrong_direction=wrong, marked=marked,
-        answer=answer.answer,
+        answer=answer.answer, score_counts=counts,
     )  # fmt: skip
 
 
@@ -202,8 +237,12 @@ def _right_words(question: Question, answer: str, named: Target | None) -> bool:
 
 
 def _best(change_map: Mask, truths: Sequence[NDArray[np.uint8]]) -> Confusion:
-    found = [Confusion.of(change_map, truth) for truth in truths]
-    return max(found, key=lambda c: c.f1)
+    return Confusion.of(change_map, _best_truth(change_map, truths))
+
+
+def _best_truth(change_map: Mask, truths: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The first of the truths that a map fits best."""
+    return max(truths, key=lambda truth: Confusion.of(change_map, truth).f1)
 
 
 def _wrong_direction(pair: LabelledPair, question: Question, change_map: Mask) -> tuple[int, int]:

@@ -93,6 +93,15 @@ def plan(
     ]
 
 
+def plan_plain(pairs: Sequence[LabelledPair], targets: Sequence[Target]) -> list[list[Question]]:
+    """Ask for targets in plain words wherever the labels know the answer: E0 or, where absent, N0-N2."""
+    bank = PhraseBank(implicit={}, synonyms={}, off_topic=())
+    return [
+        _Chooser(pair, number, bank, 1, np.random.default_rng(number), ()).choose_plain(targets)
+        for number, pair in enumerate(pairs)
+    ]
+
+
 class _Chooser:
     """The questions of one pair."""
 
@@ -113,7 +122,8 @@ class _Chooser:
         self._held_out = held_out
 
     def choose(self) -> list[Question]:
-        directed = [t for t in DIRECTED if t in self._there]
+        # The same targets in all words, so that levels differ by their words and not by what they ask.
+        directed = self._picked([t for t in DIRECTED if t in self._there])
         found = self._ask("E0", "E0", directed, present=True)
         found += self._ask("E0-any", "E0", [t for t in UNDIRECTED if t in self._there], present=True)
         found += self._ask("E1", "E1", directed, present=True)
@@ -128,7 +138,24 @@ class _Chooser:
             found += self._ask(level, None, targets, present=False)
         off_topic = [p.query for p in self._phrases.off_topic]
         found += [self._question("N3", "N3", query, (), False) for query in self._picked(off_topic)]
-        return found + self._ask_held_out()
+        return found + self._ask_held_out(directed)
+
+    def choose_plain(self, targets: Sequence[Target]) -> list[Question]:
+        found = []
+        for target in targets:
+            present = target in self._there
+            level = "E0" if present else self._absent_level(target)
+            if level:
+                query = canonical_query(target)
+                found.append(self._question(level, "E0", query, (target,), present))
+        return found
+
+    def _absent_level(self, target: Target) -> str | None:
+        if target not in self._absent:
+            return None
+        if self._is_wrong_direction(target):
+            return "N2"
+        return {(NO, NO): "N0", (YES, YES): "N1"}.get(self._seen[target.cls])
 
     def _is_wrong_direction(self, target: Target) -> bool:
         other = opposite(target)
@@ -156,14 +183,16 @@ class _Chooser:
             return [p.query for p in self._phrases.implicit.get(target.key, ())]
         return explicit_queries(target)
 
-    def _ask_held_out(self) -> list[Question]:
+    def _ask_held_out(self, directed: Sequence[Target]) -> list[Question]:
         found: list[Question] = []
         for name in sorted({q.level for q in self._held_out}):
             lines = [q for q in self._held_out if q.level == name]
             # A level that the project's own phrases have too stays apart from them.
             level = f"{name}-held-out" if name in (*PRESENT_LEVELS, *ABSENT_LEVELS) else name
             due = [q for q in lines if q.accept and q.accept[0] in self._there]
-            found += [self._question(level, level, q.query, q.accept, True) for q in self._picked(due)]
+            found += [
+                self._question(level, level, q.query, q.accept, True) for q in self._picked_for(directed, due)
+            ]
             wrong = [
                 q for q in lines
                 if q.accept and self._is_wrong_direction(q.accept[0]) and self._absent.issuperset(q.accept)
@@ -174,6 +203,16 @@ class _Chooser:
             off = [q for q in lines if not q.accept]
             found += [self._question(level, level, q.query, (), False) for q in self._picked(off)]
         return found
+
+    def _picked_for(self, targets: Sequence[Target], due: Sequence[HeldOutQuery]) -> list[HeldOutQuery]:
+        """One line for each target as far as there are lines for it, then any others."""
+        lines = [due[int(i)] for i in self._rng.permutation(len(due))]
+        first: dict[Target, HeldOutQuery] = {}
+        for line in lines:
+            if line.accept[0] in targets:
+                first.setdefault(line.accept[0], line)
+        chosen = list(first.values())
+        return [*chosen, *(line for line in lines if line not in chosen)][: self._count]
 
     def _picked(self, offered: Sequence[T]) -> list[T]:
         chosen = self._rng.permutation(len(offered))[: self._count]

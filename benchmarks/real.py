@@ -1,11 +1,13 @@
 """Real aerial pairs with known building change: the validation pairs of `fotbcd_512` at their own size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measures import Interval, macro, macro_f1_interval, pixel_counts
 from benchmarks.outcomes import Failure, ask, stacked
 from benchmarks.progress import Progress
 from gateway.detection import Detection
@@ -70,6 +72,18 @@ def measure_real(
         outcomes += [_scored(name, pair, query, target, answers[query]) for query, target in QUERIES]
         progress.advance()
     return outcomes, failures
+
+
+def pooled_f1(outcomes: Sequence[RealOutcome], query: str) -> tuple[float, Interval]:
+    """F1 of one query over the pixels of all pairs, with its 95 % bootstrap interval over pairs.
+
+    Pairs in which nothing changed count with what is falsely marked in them. NaN where nothing is known.
+    """
+    scores = [o.score for o in outcomes if o.query == query and o.score is not None]
+    if not any(c.tp + c.fn for c in scores):
+        return float("nan"), (float("nan"), float("nan"))
+    counts, _ = pixel_counts([(number, query, c) for number, c in enumerate(scores)])
+    return macro(counts.sum(axis=0))["f1"], macro_f1_interval(counts)
 
 
 def _scored(

@@ -1,12 +1,22 @@
 """The accuracy report: one Markdown page out of one result."""
 
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks import measures
 from benchmarks.accuracy import AccuracyResult, ListResult
+from benchmarks.behaviour_tables import (
+    correction_table,
+    explanation_table,
+    paraphrase_table,
+    reliability_table,
+)
+from benchmarks.crosses import class_cross, direction_cross
+from benchmarks.goal_tables import goal_table, lead_table
+from benchmarks.goals import goals
+from benchmarks.leads import leads
 from benchmarks.level_tables import (
     absent_control_table,
     absent_table,
@@ -20,23 +30,41 @@ from benchmarks.level_tables import (
     target_table,
 )
 from benchmarks.outcomes import MODEL, Outcome
-from benchmarks.report_notes import HEAD, READING
-from benchmarks.tables import figure, share, table
-from reasoncd.ontology import MAIN_CLASSES
+from benchmarks.pooling import pooled_outcomes
+from benchmarks.real_tables import pair_table, pooled_table
+from benchmarks.reliability import reliability
+from benchmarks.report_notes import HEAD, LEADS, READING
+from benchmarks.tables import figure, table
+from training.data.fixed_pairs import PairKind
 
-_TITLES = {"composite": "Composites of real tiles", "scene": "Rendered scenes"}
-_OTHER, _NONE = "another", "none"
-_DIRECTIONS = ("gain", "loss", "change", "transition")
+COMPARED = ("I1", "I2", "I3", "N2")
+"""Levels on which the model is held against the controls."""
+_TITLES: dict[PairKind, str] = {
+    "composite": "Composites of real tiles",
+    "scene": "Rendered scenes",
+    "footprint": "Composites on a held-out tile with building footprints",
+}
+_SHORT: dict[PairKind, str] = {
+    "composite": "composites of real tiles",
+    "scene": "rendered scenes",
+    "footprint": "footprint composites",
+}
 
 
 def accuracy_report(result: AccuracyResult) -> str:
     """The whole page."""
-    parts = [HEAD, _what(result)]
+    main = _main(result)
+    everything = pooled_outcomes(main)
+    on = " and ".join(list_name(one) for one in main)
+    parts = [HEAD, _what(result), "\n## Targets\n", goal_table(goals(result))]
+    if everything:
+        found = [lead for level in COMPARED for lead in leads(everything, level)]
+        parts += ["### Against the controls\n", f"On {on}. {LEADS}\n", lead_table(found)]
     for one in result.lists:
         parts += [f"\n## {_TITLES[one.pairs.kind]}\n", _list_line(one), *_list_tables(one)]
-    everything = [o for one in result.lists for o in one.outcomes]
     if everything:
-        parts += ["\n## Asked and named\n", _confusions(everything)]
+        parts += ["\n## Beside the maps\n", *_behaviour(main)]
+        parts += ["\n## Asked and named\n", _confusions(everything, on)]
     if result.config.real:
         parts += ["\n## Real aerial pairs\n", _real(result)]
     parts += ["\n## Failures\n", _failures(result), READING]
@@ -54,13 +82,39 @@ def summary(one: ListResult) -> dict[str, float]:
     return found
 
 
+def verdicts_as_json(result: AccuracyResult) -> dict[str, Any]:
+    """What the page concludes from a result, with numbers and texts only."""
+    main = _main(result)
+    everything = pooled_outcomes(main)
+    return {
+        "targets": [goal.as_json() for goal in goals(result)],
+        "controls": [lead.as_json() for level in COMPARED for lead in leads(everything, level)],
+        "reliability": {one.pairs.kind: reliability(one.outcomes).as_json() for one in main},
+    }
+
+
+def _main(result: AccuracyResult) -> list[ListResult]:
+    """The lists on which all is asked."""
+    return [one for one in result.lists if one.pairs.kind != "footprint"]
+
+
+def list_name(one: ListResult) -> str:
+    """What a table says that it is of: count, kind and split."""
+    return f"{len(one.pairs.pairs)} {_SHORT[one.pairs.kind]} ({one.pairs.split})"
+
+
 def _what(result: AccuracyResult) -> str:
     lines = [f"- {name}: fingerprint `{digest[:16]}`" for name, digest in sorted(result.fingerprints.items())]
     lines.append(
         f"- At most {result.config.queries} questions a level and pair; seed {result.config.seed}; "
         f"{result.seconds / 60:.0f} minutes."
     )
-    if result.held_out_sha256:
+    if result.held_out_sha256 and result.held_out_run is None:
+        lines.append(
+            f"- Development queries: file `{result.held_out_sha256[:16]}`. Choices are made on them, so D1, "
+            "D2 and D3 prove nothing; held-out queries (I2, I3): not run."
+        )
+    elif result.held_out_sha256:
         lines.append(
             f"- Held-out queries: file `{result.held_out_sha256[:16]}`, run {result.held_out_run} on them "
             "by the log."
@@ -80,18 +134,19 @@ def _list_line(one: ListResult) -> str:
 
 
 def _list_tables(one: ListResult) -> list[str]:
-    outcomes = one.outcomes
-    swaps = np.array(one.swaps)
-    parts = ["### Where the asked change is there\n", present_table(outcomes), retention_line(outcomes)]
-    parts += ["### F1 of each target\n", target_table(outcomes)]
-    parts += ["### Controls: macro F1 of the same questions\n", control_table(outcomes)]
-    parts += [
-        "### Where the asked change is not there\n",
-        absent_table(outcomes),
-        absent_control_table(outcomes),
-    ]
-    parts += ["### Presence as a score\n", auroc_table(outcomes)]
-    if len(swaps):
+    outcomes, on = one.outcomes, f"On {list_name(one)}"
+    plain = one.pairs.kind == "footprint"
+    parts = [f"### Where the asked change is there\n\n{on}.\n", present_table(outcomes)]
+    parts += [] if plain else [retention_line(outcomes)]
+    parts += [f"### F1 of each target\n\n{on}.\n", target_table(outcomes)]
+    if not plain:
+        parts += [f"### Controls\n\n{on}: macro F1 of the same questions.\n", control_table(outcomes)]
+    parts += [f"### Where the asked change is not there\n\n{on}.\n", absent_table(outcomes)]
+    if not plain:
+        parts += [f"{on}: empty maps of the controls.\n", absent_control_table(outcomes)]
+    parts += [f"### Presence as a score\n\n{on}.\n", auroc_table(outcomes)]
+    if one.swaps:
+        swaps = np.array(one.swaps)
         parts.append(
             f"Swap test, IoU(map(T1, T2, gain), map(T2, T1, loss)): mean {figure(float(swaps.mean()))}, "
             f"median {figure(float(np.median(swaps)))} over {len(swaps)} pairs.\n"
@@ -99,38 +154,23 @@ def _list_tables(one: ListResult) -> list[str]:
     return parts
 
 
+def _behaviour(lists: Sequence[ListResult]) -> list[str]:
+    named = [(list_name(one), one) for one in lists]
+    return [
+        "### Paraphrases\n", paraphrase_table(named),
+        "### Explained answers\n", explanation_table(named),
+        "### Confidence: predicted IoU / true IoU in bins of equal mass\n", reliability_table(named),
+        "### Corrections\n", correction_table(named),
+    ]  # fmt: skip
+
+
 def _real(result: AccuracyResult) -> str:
     if not result.real:
         return "Not measured: the images are not there.\n"
-    rows = []
-    for o in result.real:
-        c = o.score
-        changed = c is not None and c.tp + c.fn > 0
-        rows.append([
-            o.pair, o.query,
-            "unknown" if c is None else str(c.tp + c.fn),
-            *(figure(value) for value in ((c.precision, c.recall, c.f1) if c and changed else (None,) * 3)),
-            share(c.fp / (c.fp + c.tn) if c and c.fp + c.tn else None),
-            share(o.marked), figure(o.presence, 2),
-        ])  # fmt: skip
-    return (
-        "Each pair at its own 512 x 512, in tiles. Without a true change there is only the share of false "
-        "positives.\n\n"
-        + table(
-            [
-                "pair",
-                "query",
-                "changed pixels",
-                "P",
-                "R",
-                "F1",
-                "false positives of the unchanged",
-                "marked",
-                "presence",
-            ],
-            rows,
-        )
-    )
+    on = f"On {len({o.pair for o in result.real})} aerial pairs of `fotbcd_512` (validation)"
+    pooled = f"{on}, each at its own size, in tiles, with the checkpoint's thresholds.\n"
+    alone = f"{on}, one by one. Without a true change there is only the share of false positives.\n"
+    return "\n".join([pooled, pooled_table(result.real), alone, pair_table(result.real)])
 
 
 def _failures(result: AccuracyResult) -> str:
@@ -141,30 +181,11 @@ def _failures(result: AccuracyResult) -> str:
     return text + table(["query", "reason"], shown)
 
 
-def _confusions(outcomes: Sequence[Outcome]) -> str:
+def _confusions(outcomes: Sequence[Outcome], on: str) -> str:
     named = [(o.question.accept[0], o.named) for o in outcomes if o.question.accept]
-    classes = [(asked.cls, answer.cls if answer else None) for asked, answer in named]
-    directions = [(asked.direction, answer.direction if answer else None) for asked, answer in named]
-    return "\n".join(
-        [
-            "By the class asked and the class named in the answer; a transition counts for the first.\n",
-            _cross((*MAIN_CLASSES, _OTHER), classes),
-            "The same by direction.\n",
-            _cross(_DIRECTIONS, directions),
-        ]
-    )
-
-
-def _cross(names: Sequence[str], cases: Sequence[tuple[str, str | None]]) -> str:
-    """Cases counted by what was asked, down, and what was named, across."""
-    columns = (*names, _NONE)
-    counts: Counter[tuple[str, str]] = Counter()
-    for asked, named in cases:
-        column = _NONE if named is None else named if named in names else _OTHER
-        counts[asked, column] += 1
-    rows = [
-        [asked, *(str(counts[asked, column]) for column in columns)]
-        for asked in names
-        if any(asked == case[0] for case in cases)
-    ]
-    return table(["asked, down; named, across", *columns], rows)
+    return "\n".join([
+        f"On {on}: the class asked and the class named in the answer; a transition counts for the first.\n",
+        class_cross(named),
+        f"On {on}: the same by direction.\n",
+        direction_cross(named),
+    ])  # fmt: skip

@@ -2,10 +2,15 @@
 
 HEAD = """# Accuracy
 
-Written by `reasoncd-bench accuracy`; never edited by hand. Every figure is free-running, through the
-pipeline that
-users get, in short answers, on fixed lists of pairs that training does not see.
+Written by `reasoncd-bench accuracy`; never edited by hand. Every figure is free-running, through the pipeline
+that users get, in short answers unless said otherwise, on fixed lists of pairs that training does not see.
 """
+
+LEADS = (
+    "Macro F1, or the share of empty maps on N2: where only the opposite of what was asked happened, in all "
+    "words by turns. The model must be better than each control, and outside the interval of the difference "
+    "for the lexicon. What is level with or behind a control that reads words alone is not reasoning."
+)
 
 READING = """
 ## How to read it
@@ -16,38 +21,51 @@ READING = """
 | E1 | a synonym of the phrase bank |
 | I1 | an implicit phrase of the phrase bank, seen in training |
 | I2, I3 | held-out implicit phrases; of cause families that training never has |
+| D1, D2, D3, DN3 | development queries, never trained on, in the place of E1, I2, I3 and N3 |
 | T | a transition ("vegetation that became buildings") |
 | N0, N1, N2 | a class in neither image; there and unchanged; the wrong direction; in all words by turns |
 | N3 | off-topic |
-| -N2, -held-out | held-out phrases where only the opposite happened; other held-out lines |
+| -N2, -held-out | held-out or development phrases where only the opposite happened; other such lines |
 
+- Targets: a figure is met or missed by its value alone; the interval tells how sure that is. Composites and
+  scenes are pooled where a row says so, each pair counting as one draw of the bootstrap.
 - Only targets that the labels know are asked, of the classes building, road, vegetation, water and bare
-  ground. A change
-  is there from 24 pixels on, and absent where no pixel may belong to it. Unknown pixels count nowhere.
+  ground. A change is there from 24 pixels on, and absent where no pixel may belong to it. Unknown pixels
+  count nowhere. Footprint composites are asked for new and lost buildings in E0 words alone.
 - F1, IoU, P, R: of "changed", pixels summed per target, then the mean over the targets that are present in
-  the truth
-  (they are listed under each list). Intervals are 95 % bootstrap intervals over pairs. "With absent" adds the
-  N0-N2 questions in the same words, whose every marked pixel is a false alarm.
-- gIoU: mean IoU over questions; with empty targets, an empty map on an empty truth counts 1 and any other 0.
-- False rejection: the share of empty maps although the change is there. `<SEG>`: the share of answers that
-  mark a region.
-- Right target named: the answer's words name the asked class and direction; held-out lines may accept others.
+  the truth (they are listed under each list). Intervals are 95 % bootstrap intervals over pairs. "With
+  absent" adds the N0-N2 questions in the same words, whose every marked pixel is a false alarm.
+- gIoU: mean IoU over questions; with empty targets, an empty map on an empty truth counts 1 and any other
+  0.
+- Retention: F1 of a level over that of E0. `<SEG>`: the share of answers that mark a region.
+- False rejection: the share of empty maps although the change is there.
+- Right target named: the answer's words name the asked class and direction; held-out lines may accept
+  others.
 - Wrong direction: marked pixels on which only the opposite happened, of the marked pixels of known truth.
-- Correct-empty: no marked pixel and an answer that says "no such change is seen"; for N3 that it is no
-  question about a
-  change of land cover.
-- AUROC: of `presence`, questions whose change is there against N0-N2 in the same words.
+- Correct-empty: no marked pixel and an answer that says "no such change is seen"; for off-topic questions
+  that it is no question about a change of land cover.
+- AUROC: of `presence`, questions whose change is there against N0-N2 in the same words, in the targets all
+  words.
 - Swap test: the images exchanged and the opposite asked, one change a pair.
+- Paraphrases: one change of a pair asked for in plain words and in up to four implicit phrases that
+  training has seen, or in as many that it has not (held-out or development queries); the worst F1 of them,
+  and the mean IoU between two of their maps.
+- Explained answers: one implicit question a pair, asked for a reason. The named target is the map's where
+  no other target's truth overlaps more with the map.
+- Confidence: predicted IoU of the answers that mark something, in ten bins of equal mass. The calibration
+  error is the mean difference from the true IoU, by mass; the IoU is 0 where the asked change is not there.
+- Corrections: clicks, one after the other, inside the largest error of the map of an E0 question; after
+  each the decoder gets all clicks and its last logits. Presence has no say. The box is around all that
+  truly changed.
 
 Controls answer the same questions in another way. *oracle*: the model, prompted with the plain wording of
-the true
-target. *lexicon*: the model, prompted with the plain wording of the target that keywords in the question
-suggest,
-or *any change* where none does. *shuffled*: the model, prompted with the plain wording of another of the
-ten targets.
-*any change*: the question is ignored, the map is the union of the model's maps for any change of each of
-the five classes.
-*any change, truth*: that union, of the true changes. *all positive*: every pixel. If the lexicon does as
-well as the model on
-I2, I3 and their N2, the model does not reason.
+the true target. *lexicon*: the model, prompted with the plain wording of the target that keywords in the
+question suggest, or *any change* where none does. *nearest phrases*, *logistic regression*: the model,
+prompted with the plain wording of the target that the question's sentence embedding (all-MiniLM-L6-v2) has
+by a vote of the nearest training phrases, or by a linear classifier trained on all of them; nothing where
+they take it for off-topic. *shuffled*: the model, prompted with the plain wording of another of the ten
+targets. *any change*: the question is ignored, the map is the union of the model's maps for any change of
+each of the five classes. *any change, truth*: that union, of the true changes. *all positive*: every pixel.
+If the lexicon or the nearest phrases do as well as the model on I2, I3 and their N2, the model does not
+reason.
 """

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 MISSING = "-"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left; a sentence where it has no rows."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[str] = ()) -> str:
+    """A Markdown table; a sentence where it has no rows.
+
+    Args:
+        header: of each column.
+        rows: cells as text.
+        text: headers of columns that are set to the left, beside the first one.
+    """
     if not rows:
         return "Nothing was measured.\n"
-    marks = ["---", *["--:"] * (len(header) - 1)]
+    marks = ["---", *("---" if name in text else "--:" for name in header[1:])]
     lines = [header, marks, *rows]
     return (
         "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines) + "\n"

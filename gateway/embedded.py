@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.pipeline import Pipeline
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.errors import InvalidInputError, NotFoundError
+from reasoncd.ports import MaskDecoder, Reasoner, VisionEncoder
 
 CHECKPOINT_VARIABLE = "REASONCD_CHECKPOINT"
 BASE_MODEL = "smollm2-135m-instruct"
@@ -43,6 +44,17 @@ def build_pipeline(
         CheckpointError: the checkpoint is incomplete, altered or does not fit together.
         InvalidInputError: `threads` is not positive.
     """
+    return Pipeline(*load_engines(checkpoint, device=device, threads=threads, progress=progress))
+
+
+def load_engines(
+    checkpoint: Path | None = None,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[VisionEncoder, Reasoner, MaskDecoder]:
+    """The three engines alone, in the pipeline's order; arguments and errors as `build_pipeline`."""
     if threads is not None and threads < 1:
         raise InvalidInputError(f"threads is {threads}; give at least 1")
     folder = checkpoint or default_checkpoint()
@@ -69,7 +81,7 @@ def build_pipeline(
     decoder = MaskDecoderEngine.from_checkpoint(opened, device=device)
     tell("loading the reasoner")
     reasoner = ReasonerEngine.from_checkpoint(opened, device=device)
-    return Pipeline(vision, reasoner, decoder)
+    return vision, reasoner, decoder
 
 
 def fetch_base(progress: Callable[[str], None] | None = None) -> Path:

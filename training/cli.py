@@ -1,10 +1,11 @@
-"""`reasoncd-train`: the stages of a recipe, each one command that goes on where it was cut off.
+"""`reasoncd-train`: prepare data, pretrain, fit, export; what was cut off goes on where it was.
 
 Results go to the standard output, progress and errors to the standard error. Exit status: 0 where the
 work is done, 2 where something given cannot be used, 1 where the fault is ours.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,26 +16,24 @@ import typer
 
 from reasoncd.base_models import cache_dir
 from reasoncd.errors import InvalidInputError, NotFoundError, ReasonCDError
+from training.ablations.cli import ablate_command
+from training.prepare_cli import app as prepare_app
 
 if TYPE_CHECKING:
+    from training.recipes import Recipe
+    from training.sample_fit import SampleFit
     from training.workshop import Workshop
 
 # What computes is imported where it is used, so that --help stays quick.
 
 app = typer.Typer(
     name="reasoncd-train",
-    help="Train ReasonCD, stage by stage.",
+    help="Train ReasonCD: prepare data, pretrain the small encoders, fit the models, export a checkpoint.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Preset(StrEnum):
-    """Recipes that can be trained."""
-
-    MINI = "mini"
-    PAPER_TINY = "paper-tiny"
+app.add_typer(prepare_app)
 
 
 class Stage(StrEnum):
@@ -49,7 +48,17 @@ class Stage(StrEnum):
     ALL = "all"
 
 
-PresetOption = Annotated[Preset, typer.Option(help="The recipe.")]
+_PRETRAINED = (Stage.BANK, Stage.SAM, Stage.CLIP)
+_FITTED = (Stage.VISION, Stage.REASONER, Stage.JOINT)
+
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        "--preset",
+        help="A recipe's name (mini, paper-bcdd, paper-second, paper-tiny), or a YAML file of your own.",
+    ),
+]
 FolderOption = Annotated[
     Path | None,
     typer.Option(
@@ -65,7 +74,7 @@ RealDataOption = Annotated[
 @app.command()
 def run(
     stage: Annotated[Stage, typer.Argument(help="The stage to run to its end.")],
-    preset: PresetOption = Preset.MINI,
+    recipe: RecipeOption = "mini",
     folder: FolderOption = None,
     threads: ThreadsOption = 1,
     real_data: RealDataOption = True,
@@ -80,31 +89,95 @@ def run(
     with _one_sentence():
         if stage is Stage.ALL and (steps is not None or learning_rate is not None):
             raise InvalidInputError("--steps and --learning-rate are for one stage; name it instead of `all`")
-        workshop = _workshop(preset, folder, threads, real_data)
+        workshop = _workshop(recipe, folder, threads, real_data)
         workshop.recipe = workshop.recipe.with_run(stage.value, steps=steps, learning_rate=learning_rate)
-        stages: dict[Stage, Callable[[], object]] = {
-            Stage.BANK: workshop.bank,
-            Stage.SAM: workshop.sam,
-            Stage.CLIP: workshop.clip,
-            Stage.VISION: workshop.vision,
-            Stage.REASONER: workshop.reasoner,
-            Stage.JOINT: workshop.joint,
-        }
-        for name, step in stages.items():
-            if stage in (Stage.ALL, name):
-                _say(f"stage {name}")
-                step()
+        _run_stages(workshop, (*_PRETRAINED, *_FITTED) if stage is Stage.ALL else (stage,))
+
+
+@app.command()
+def pretrain(
+    recipe: RecipeOption = "mini",
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """Render the training pairs and pretrain the small SAM and CLIP encoders on them."""
+    with _one_sentence():
+        _run_stages(_workshop(recipe, folder, threads, real_data), _PRETRAINED)
+
+
+SamplesOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Train on samples: a JSON file, split 8:1:1 here, or a folder that `prepare` wrote.",
+        show_default=False,
+    ),
+]
+SplitOption = Annotated[
+    str, typer.Option(help="Which split of the folder, where it has several: random or spatial.")
+]
+
+
+@app.command()
+def fit(
+    recipe: RecipeOption = "mini",
+    samples: SamplesOption = None,
+    split: SplitOption = "",
+    sam: Annotated[Path | None, typer.Option(help="Official sam_vit_*.pth.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="Official CLIP weights of OpenAI or open_clip.")] = None,
+    resnet: Annotated[Path | None, typer.Option(help="ImageNet's resnet34-*.pth.")] = None,
+    llama: Annotated[Path | None, typer.Option(help="Folder of LLaMA2 from the Hugging Face hub.")] = None,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """Train the models: in the recipe's stages, or with --samples on pairs with masks, as the paper does.
+
+    Official weights are given once; later calls find them in the working folder.
+    """
+    with _one_sentence():
+        if samples is None:
+            if given := [o for o, v in (("--sam", sam), ("--clip", clip), ("--split", split)) if v]:
+                raise InvalidInputError(f"{given[0]} is for training on samples; add --samples")
+            _run_stages(_workshop(recipe, folder, threads, real_data), _FITTED)
+            return
+        fitting = _sample_fit(recipe, folder, threads)
+        from training.data.sample_parts import load_parts
+        from training.sample_start import OfficialFiles
+
+        parts = load_parts(samples, split=split, seed=fitting.training.seed)
+        official = OfficialFiles(sam=sam, clip=clip, resnet34=resnet, llama2=llama)
+        for name, value in fitting.fit(parts, official).items():
+            typer.echo(f"{name} {value:.4f}")
+
+
+@app.command()
+def overhead(
+    recipe: RecipeOption = "paper-tiny",
+    stage: Annotated[Stage, typer.Option(help="sam, clip or vision.")] = Stage.VISION,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each loop that are counted.")] = 30,
+    folder: FolderOption = None,
+    threads: ThreadsOption = 1,
+    real_data: RealDataOption = True,
+) -> None:
+    """What a step costs here against a plain PyTorch loop, both in turns on the same stage."""
+    with _one_sentence():
+        workshop = _workshop(recipe, folder, threads, real_data)
+        from training.overhead import measure_stage
+
+        found = measure_stage(workshop, stage.value, steps=steps)
+        typer.echo(f"{recipe} {stage.value}, {found.words}")
 
 
 @app.command()
 def adopt(
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to go on from.")],
-    preset: PresetOption = Preset.MINI,
+    recipe: RecipeOption = "mini",
     folder: FolderOption = None,
 ) -> None:
     """Let the stages of an empty working folder begin where a finished checkpoint ends."""
     with _one_sentence():
-        workshop = _workshop(preset, folder, 1, True)
+        workshop = _workshop(recipe, folder, 1, True)
         from training.adoption import adopt as begin_from
 
         if not begin_from(checkpoint, workshop.folder, workshop.recipe):
@@ -114,20 +187,20 @@ def adopt(
 
 @app.command()
 def probe(
-    preset: PresetOption = Preset.MINI,
+    recipe: RecipeOption = "mini",
     folder: FolderOption = None,
     threads: ThreadsOption = 1,
     real_data: RealDataOption = True,
 ) -> None:
     """Linear probes of the pretrained small encoders against random weights of the same shape."""
     with _one_sentence():
-        for line in _workshop(preset, folder, threads, real_data).probes():
+        for line in _workshop(recipe, folder, threads, real_data).probes():
             typer.echo(line)
 
 
 @app.command("compare-sam")
 def compare_sam(
-    preset: PresetOption = Preset.MINI,
+    recipe: RecipeOption = "mini",
     folder: FolderOption = None,
     threads: ThreadsOption = 1,
     real_data: RealDataOption = True,
@@ -135,7 +208,7 @@ def compare_sam(
 ) -> None:
     """What freezing the pretrained SAM encoder costs: two arms from the finished vision stage."""
     with _one_sentence():
-        workshop = _workshop(preset, folder, threads, real_data)
+        workshop = _workshop(recipe, folder, threads, real_data)
         from training.comparisons import compare_frozen_sam
 
         for arm, figures in compare_frozen_sam(workshop, steps=steps).items():
@@ -146,15 +219,31 @@ def compare_sam(
 def export(
     out: Annotated[Path, typer.Argument(help="Folder of the checkpoint to write.")],
     model_card: Annotated[Path, typer.Option(help="Markdown file that becomes the checkpoint's README.")],
-    preset: PresetOption = Preset.MINI,
+    recipe: RecipeOption = "mini",
     folder: FolderOption = None,
     threads: ThreadsOption = 1,
     real_data: RealDataOption = True,
+    samples: SamplesOption = None,
+    split: SplitOption = "",
 ) -> None:
-    """Choose the thresholds on validation pairs and write the checkpoint."""
+    """Choose the thresholds on validation pairs and write the checkpoint.
+
+    With --samples, of what `fit --samples` trained on the same ones.
+    """
     with _one_sentence():
         card = _read_text(model_card)
-        found = _workshop(preset, folder, threads, real_data).export(out, card)
+        if samples is not None:
+            fitted = _sample_fit(recipe, folder, threads)
+            from training.data.sample_parts import load_parts
+
+            parts = load_parts(samples, split=split, seed=fitted.training.seed)
+            chosen, f1 = fitted.export(out, parts, card)
+            typer.echo(
+                f"wrote {out}: presence threshold {chosen.presence}, probability threshold "
+                f"{chosen.probability}; F1 {f1:.3f} on the validation part that they were chosen on"
+            )
+            return
+        found = _workshop(recipe, folder, threads, real_data).export(out, card)
         typer.echo(
             f"wrote {out}: presence threshold {found.thresholds.presence}, probability threshold "
             f"{found.thresholds.probability}; on the pairs they were chosen on: macro F1 {found.f1:.3f}, "
@@ -162,18 +251,53 @@ def export(
         )
 
 
-def _workshop(preset: Preset, folder: Path | None, threads: int, real_data: bool) -> "Workshop":
+def _run_stages(workshop: "Workshop", stages: tuple[Stage, ...]) -> None:
+    steps: dict[Stage, Callable[[], object]] = {
+        Stage.BANK: workshop.bank,
+        Stage.SAM: workshop.sam,
+        Stage.CLIP: workshop.clip,
+        Stage.VISION: workshop.vision,
+        Stage.REASONER: workshop.reasoner,
+        Stage.JOINT: workshop.joint,
+    }
+    for name in stages:
+        workshop.say(f"stage {name}")
+        steps[name]()
+
+
+def _workshop(recipe: str, folder: Path | None, threads: int, real_data: bool) -> "Workshop":
+    read, place = _prepare(recipe, folder, threads)
+    from training.processes import is_first
+    from training.progress import Silence, standard_report
+    from training.workshop import Workshop
+
+    report = standard_report() if is_first() else Silence()
+    return Workshop(read.with_real_data(real_data), place, report.say, report=report)
+
+
+def _sample_fit(recipe: str, folder: Path | None, threads: int) -> "SampleFit":
+    read, place = _prepare(recipe, folder, threads)
+    from training.processes import is_first
+    from training.progress import Silence, standard_report
+    from training.sample_fit import SampleFit
+
+    return SampleFit(read, place, standard_report() if is_first() else Silence())
+
+
+def _prepare(recipe: str, folder: Path | None, threads: int) -> "tuple[Recipe, Path]":
+    """The recipe and its working folder, with torch set up and the other processes met."""
     # Both must stand before torch starts its thread pool.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("DS_BUILD_OPS", "0")
     import torch
 
-    from training.recipes import mini, paper_tiny
-    from training.workshop import Workshop
+    from training.processes import join
+    from training.recipes import load_recipe
 
     torch.set_num_threads(threads)
-    recipe = mini(real_data=real_data) if preset is Preset.MINI else paper_tiny()
-    return Workshop(recipe, folder or cache_dir() / "train" / recipe.preset, _say)
+    read = load_recipe(recipe)
+    join()
+    return read, folder or cache_dir() / "train" / read.name
 
 
 def _read_text(path: Path) -> str:
@@ -184,7 +308,7 @@ def _read_text(path: Path) -> str:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    sys.stderr.write(line + "\n")
 
 
 @contextmanager
@@ -194,3 +318,6 @@ def _one_sentence() -> Iterator[None]:
     except ReasonCDError as error:
         _say(f"reasoncd-train: {error.message}")
         raise typer.Exit(error.exit_code) from None
+
+
+app.command()(ablate_command(_workshop, _one_sentence))

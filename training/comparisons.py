@@ -26,17 +26,16 @@ def compare_frozen_sam(
     Returns:
         Figures of `training.validation.validate_vision` by arm: `start`, `frozen`, `trained`.
     """
-    recipe = workshop.recipe
-    fixed = validation_pairs("composite" if recipe.bank.real_data else "scene", "validation", pairs, 0).pairs
+    staged = workshop.training
+    plan = staged.vision
+    fixed = validation_pairs("composite" if staged.bank.real_data else "scene", "validation", pairs, 0).pairs
     source = BatchSource(
         workshop.bank(),
-        batch_size=recipe.fit_vision.micro_batch,
-        queries_per_pair=recipe.queries_per_pair,
-        seed=recipe.fit_vision.seed + 1,
+        batch_size=plan.run.micro_batch,
+        queries_per_pair=plan.queries_per_pair,
+        seed=plan.run.seed + 1,
     )
-    run = replace(
-        recipe.fit_vision, steps=steps, warmup_steps=10, learning_rate=recipe.fit_vision.learning_rate / 10
-    )
+    run = replace(plan.run, steps=steps, warmup_steps=10, learning_rate=plan.run.learning_rate / 10)
     figures: dict[str, Mapping[str, float]] = {"start": validate_vision(_start(workshop), fixed)}
     for arm in ("frozen", "trained"):
         stage = _start(workshop)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import services.mask_decoder.weights as decoder_weights
 import services.vision_encoder.weights as vision_weights
-from reasoncd.base_models import known_base_model
+from reasoncd.base_models import BaseModelRef, known_base_model
 from reasoncd.checkpoint import Checkpoint, write_checkpoint
 from reasoncd.config import to_dict
 from reasoncd.errors import InvalidInputError
@@ -29,11 +29,14 @@ class TrainedParts:
     encoder: ChangeFeatureEncoder
     decoder: ChangeMaskDecoder
     reasoner: ReasonerModel
-    table: Tensor
-    """(targets, D) the prompts that the decoder was trained with: what another reasoner learns to hit."""
+    table: Tensor | None
+    """(targets, D) the prompts that the decoder was trained with: what another reasoner learns to hit. None
+    where reasoner and decoder were trained together, without a table between them."""
     thresholds: Thresholds
     seg_space: str
     """Minted when the decoder's prompt table was settled; the reasoner was trained to hit it."""
+    base_model: BaseModelRef | None = None
+    """The language model in the cache where it was installed by hand; None for one that can be downloaded."""
 
 
 def export_checkpoint(path: Path, parts: TrainedParts, model_card: str) -> Checkpoint:
@@ -55,11 +58,13 @@ def export_checkpoint(path: Path, parts: TrainedParts, model_card: str) -> Check
         if found != width:
             raise InvalidInputError(f"{name} is {found} but the decoder's width {width}; train them together")
     base = parts.reasoner.config.base_model
+    ref = parts.base_model or (None if base is None else known_base_model(base).ref)
 
     def write(folder: Path) -> None:
         vision_weights.save(folder / "vision_encoder", parts.clip, parts.encoder)
         decoder_weights.save(folder / "mask_decoder", parts.decoder)
-        save_prompt_table(parts.table, folder / "mask_decoder")
+        if parts.table is not None:
+            save_prompt_table(parts.table, folder / "mask_decoder")
         save_reasoner(parts.reasoner, folder / "reasoner")
         parts.reasoner.tokenizer.save(folder / "reasoner")
         (folder / "README.md").write_text(model_card, encoding="utf-8")
@@ -74,6 +79,6 @@ def export_checkpoint(path: Path, parts: TrainedParts, model_card: str) -> Check
         },
         thresholds=parts.thresholds,
         seg_space={"reasoner": parts.seg_space, "mask_decoder": parts.seg_space},
-        base_models={} if base is None else {"reasoner": known_base_model(base).ref},
+        base_models={} if ref is None else {"reasoner": ref},
         writer=write,
     )

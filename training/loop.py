@@ -2,87 +2,34 @@
 
 A stage is a module whose forward pass takes a batch and gives losses by name, `loss` among them. Batches come
 from a function of the step number, and every step seeds its own randomness, so that a run which was
-killed goes on from its last save as if nothing had happened. Saves are DeepSpeed's; they hold run state
-and are never shipped. It does not know what is trained.
+killed goes on from its last save as if nothing had happened. It does not know what is trained.
 """
 
-import csv
-import os
-import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from math import cos, isfinite, pi
 from pathlib import Path
-from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from reasoncd.errors import InvalidInputError
+from training.preflight import check_disk, check_memory, needs_of
+from training.processes import first_says, is_first, sums_of, wait_for_all, world_size
+from training.progress import PlainReport, Report, Silence
+from training.run_config import RunConfig, learning_rate_factor
+from training.run_log import RunLog
+from training.run_saves import RunSaves, write_weights
+from training.stepping import Stepper
 
-Losses = Mapping[str, Tensor]
+__all__ = ["WEIGHTS_FILE", "RunConfig", "learning_rate_factor", "run_stage"]
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
 WEIGHTS_FILE = "weights.safetensors"
-EMA_FILE = "ema.safetensors"
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunConfig:
-    """How long and how fast one stage learns."""
-
-    steps: int
-    learning_rate: float
-    warmup_steps: int = 100
-    final_rate: float = 0.02
-    """Learning rate at the end, as a share of the highest; cosine in between."""
-    weight_decay: float = 0.01
-    gradient_clipping: float = 1.0
-    ema_decay: float | None = 0.998
-    """Decay of the averaged weights that are handed on; None hands on the last ones."""
-    zero_stage: int = 0
-    micro_batch: int = 8
-    """Only told to DeepSpeed for its own accounts; the batches say how large they are."""
-    accumulation: int = 1
-    slow: tuple[str, ...] = ()
-    """Prefixes of parameter names that are pretrained and learn at `slow_rate` of the pace."""
-    slow_rate: float = 0.3
-    save_seconds: float = 180.0
-    log_steps: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.warmup_steps < 0:
-            raise ValueError("steps must be at least 1 and warmup_steps at least 0")
-        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
-            raise ValueError("ema_decay must lie between 0 and 1, or be None")
-        if self.zero_stage not in (0, 1, 2):
-            raise ValueError("zero_stage must be 0, 1 or 2")
-
-
-def learning_rate_factor(step: int, config: RunConfig) -> float:
-    """Linear warm-up, then half a cosine down to `final_rate`."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.final_rate + (1.0 - config.final_rate) * 0.5 * (1.0 + cos(pi * min(done, 1.0)))
-
-
-class AveragedWeights:
-    """Exponential moving average of the trainable parameters."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.average = {n: p.detach().clone() for n, p in module.named_parameters() if p.requires_grad}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        """Move towards the module; faster in the first steps, so that the start is forgotten."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        new = {n: p.detach() for n, p in module.named_parameters() if n in self.average}
-        torch._foreach_lerp_(list(self.average.values()), [new[n] for n in self.average], 1.0 - decay)
+_PACE_STEPS = 200
+"""Steps over whose time the pace is taken; saves and validations among them count, as they will again."""
 
 
 def run_stage(
@@ -93,183 +40,186 @@ def run_stage(
     *,
     keep: Callable[[str], bool] = lambda _: True,
     on_log: Callable[[str], None] = print,
-    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
-    validate_steps: int = 500,
+    report: Report | None = None,
+    validate: Validate | None = None,
     stop_after: int | None = None,
+    activations: int = 0,
 ) -> Path | None:
     """Train a stage to its end, from its last save if there is one.
 
     Args:
         stage: the module; its trainable parameters are those that require a gradient.
-        batches: step -> batch.
+        batches: step -> batch of this process.
         config: how long and how fast.
-        folder: where saves, `log.csv` and the finished weights go.
+        folder: where saves, logs, curves and the finished weights go.
         keep: which entries of the state dict the finished weights hold.
-        on_log: is told one line now and then.
-        validate: figures of the current weights, every `validate_steps` and at the end.
-        validate_steps: steps between two validations.
+        on_log: is told one line now and then, where there is no `report`.
+        report: is told how far the run is.
+        validate: figures of the weights that would be handed on, every `validate_steps` and at the end.
         stop_after: stop after this many steps in this call, saved, without finishing.
+        activations: bytes that one step keeps for its backward pass, if they are known.
 
     Returns:
         The finished weights (safetensors, float32), or None where `stop_after` ended the call.
 
     Raises:
-        InvalidInputError: a loss is not finite; the last save is kept.
+        InvalidInputError: a loss is not finite (the last save is kept), or memory will not do.
+        OutputError: the disk will not do.
     """
+    report = report or PlainReport(on_log)
+    if not is_first():
+        report = Silence()
     finished = folder / WEIGHTS_FILE
     if finished.exists():
-        on_log(f"{finished} is there already")
+        report.say(f"{finished} is there already")
         return finished
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = _engine(stage, config)
-    average = AveragedWeights(stage, config.ema_decay) if config.ema_decay is not None else None
-    step = _resume(engine, folder, average, on_log)
-    first, started, saved = step, time.monotonic(), time.monotonic()
-    totals: dict[str, float] = {}
-    stage.train()
-    while step < config.steps:
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        losses: Losses = engine(batches(step))
-        # Before the weights are touched, so that no save ever holds what such a loss would make of them.
-        if not isfinite(float(losses["loss"].detach())):
-            raise InvalidInputError(f"the loss at step {step + 1} is not finite; lower the learning rate")
-        engine.backward(losses["loss"])
-        engine.step()
-        for name, value in losses.items():
-            totals[name] = totals.get(name, 0.0) + float(value.detach())
-        if average is not None:
-            average.update(stage, step)
-        step += 1
-        if step % config.log_steps == 0 or step == config.steps:
-            span = step - max(first, (step - 1) // config.log_steps * config.log_steps)
-            means = {k: v / max(span, 1) for k, v in totals.items()}
-            totals = {}
-            _log(folder, step, means)
-            pace = (time.monotonic() - started) / (step - first)
-            left = pace * (config.steps - step) / 60
-            parts = " ".join(f"{k} {v:.4f}" for k, v in means.items())
-            on_log(f"step {step}/{config.steps} {pace:.2f} s/step {left:.0f} min left | {parts}")
-        if validate is not None and (step % validate_steps == 0 or step == config.steps):
-            figures = validate(stage)
-            stage.train()
-            on_log("validation | " + " ".join(f"{k} {v:.4f}" for k, v in figures.items()))
-        stopping = stop_after is not None and step - first >= stop_after
-        if stopping or time.monotonic() - saved > config.save_seconds:
-            _save(engine, folder, step, average)
-            saved = time.monotonic()
-        if stopping and step < config.steps:
+    if config.best_by is not None and validate is None:
+        raise ValueError("best_by needs a validation")
+    needs = needs_of(stage, config, activations=activations)
+    check_disk(needs.disk, folder, f"training in {folder.name}")
+    device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    check_memory(
+        needs.memory,
+        device,
+        f"training in {folder.name}",
+        "lower micro_batch, raise zero_stage over several processes, or end other programs",
+    )
+    run = _Run(Stepper(stage, config), folder, keep, report, validate, needs.save)
+    try:
+        complete = run.go_on(batches, stop_after)
+        if not complete:
             return None
-    state = dict(stage.state_dict())
-    if average is not None:
-        state.update(average.average)
-    part = finished.with_suffix(".part")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items() if keep(k)}, part)
-    part.rename(finished)
+        run.finish(finished)
+    finally:
+        run.close()
     return finished
 
 
-def _engine(stage: nn.Module, config: RunConfig) -> Any:
-    """DeepSpeed's engine around a stage, with torch's own AdamW (DeepSpeed's compile for minutes)."""
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    for name, value in alone.items():
-        os.environ.setdefault(name, value)
-    if "MASTER_PORT" not in os.environ:
-        os.environ["MASTER_PORT"] = str(_free_port())
-    # DeepSpeed takes seconds to import and greets at level INFO.
-    import deepspeed
-    from deepspeed.utils import logger
+class _Run:
+    """One call of `run_stage`."""
 
-    logger.setLevel("WARNING")
-    optimizer = torch.optim.AdamW(_parameter_groups(stage, config), lr=config.learning_rate)
-    # The schedule is moved once per update, the steps of a run are counted in batches.
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda update: learning_rate_factor(update * config.accumulation, config)
-    )
-    engine, *_ = deepspeed.initialize(
-        model=stage,
-        optimizer=optimizer,
-        lr_scheduler=schedule,
-        config={
-            "train_micro_batch_size_per_gpu": config.micro_batch,
-            "gradient_accumulation_steps": config.accumulation,
-            "gradient_clipping": config.gradient_clipping,
-            "zero_optimization": {"stage": config.zero_stage},
-            "zero_allow_untested_optimizer": True,
-            "steps_per_print": 10**9,
-        },
-    )
-    return engine
+    def __init__(
+        self,
+        stepper: Stepper,
+        folder: Path,
+        keep: Callable[[str], bool],
+        report: Report,
+        validate: Validate | None,
+        save_bytes: int,
+    ) -> None:
+        self._stepper = stepper
+        self._config = stepper.config
+        self._keep = keep
+        self._report = report
+        self._validate = validate
+        self._save_bytes = save_bytes
+        self._saves = RunSaves(stepper, folder)
+        self._state = self._saves.resume()
+        if self._state.step:
+            report.say(f"goes on from step {self._state.step}")
+        self._log = RunLog(folder, self._state.step) if is_first() else None
+        self._saved = time.monotonic()
+        self._times = deque([time.monotonic()], maxlen=_PACE_STEPS)
+        report.begin(folder.name, self._state.step, self._config.steps)
 
+    def go_on(self, batches: Callable[[int], Any], stop_after: int | None) -> bool:
+        """Train to the end; False where `stop_after` came before it."""
+        config, state = self._config, self._state
+        first = state.step
+        self._stepper.stage.train()
+        while state.step < config.steps and not self._gave_up():
+            due = time.monotonic() - self._saved > config.save_seconds
+            losses, save = self._stepper.take(state.step, batches(state.step), wants_save=due)
+            for name, value in losses.items():
+                state.totals[name] = state.totals.get(name, 0.0) + value
+            state.step += 1
+            state.counted += 1
+            self._tell()
+            whole = state.step % config.accumulation == 0
+            ended = state.step == config.steps
+            if self._validate is not None and (ended or state.step % config.validate_steps == 0):
+                self._judge(self._validate)
+                save = True
+            stopping = stop_after is not None and state.step - first >= stop_after and whole
+            # Between two updates only: the gradients of half an update are in no save.
+            if whole and (save or stopping):
+                self._save()
+            if stopping and not ended:
+                return False
+        return True
 
-def _parameter_groups(stage: nn.Module, config: RunConfig) -> list[dict[str, Any]]:
-    """Trainable parameters by pace, and by whether they decay (matrices do, vectors do not)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in stage.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith(config.slow), parameter.ndim >= 2), []).append(parameter)
-    return [
-        {
-            "params": members,
-            "lr": config.learning_rate * (config.slow_rate if slow else 1.0),
-            "weight_decay": config.weight_decay if decays else 0.0,
-        }
-        for (slow, decays), members in groups.items()
-    ]
+    def finish(self, path: Path) -> None:
+        """Write what is handed on."""
+        if is_first():
+            weights = self._handed_on()
+            if self._state.best_step is not None:
+                weights = load_file(self._saves.best_file(self._state.best_step))
+                self._report.say(f"hands on the weights of step {self._state.best_step}, the best validation")
+            write_weights(weights, path)
+            if self._log is not None:
+                self._log.draw(now=True)
+        wait_for_all()
 
+    def close(self) -> None:
+        """End the bar and the log."""
+        self._report.end()
+        if self._log is not None:
+            self._log.close()
 
-def _free_port() -> int:
-    with closing(socket(AF_INET, SOCK_STREAM)) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def _gave_up(self) -> bool:
+        return self._config.patience is not None and self._state.misses >= self._config.patience
 
+    def _tell(self) -> None:
+        """Move the bar, and at times write a line of the log."""
+        state, config = self._state, self._config
+        self._times.append(time.monotonic())
+        pace = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        words = ""
+        if state.step % config.log_steps == 0 or state.step == config.steps:
+            names = list(state.totals)
+            sums = sums_of([state.totals[n] for n in names])
+            count = state.counted * world_size()
+            means = {n: total / count for n, total in zip(names, sums, strict=True)}
+            state.totals, state.counted = {}, 0
+            words = " ".join(f"{n} {v:.4f}" for n, v in means.items())
+            if self._log is not None:
+                self._log.training(state.step, {**means, "learning_rate": self._stepper.learning_rate})
+        self._report.step(state.step, pace, words)
 
-def _resume(engine: Any, folder: Path, average: AveragedWeights | None, on_log: Callable[[str], None]) -> int:
-    """Load the last save, if any; returns the step to go on from."""
-    if not (folder / "latest").exists():
-        return 0
-    tag = (folder / "latest").read_text().strip()
-    _, client = engine.load_checkpoint(str(folder), tag=tag, custom_load_fn=_load_trainable)
-    if average is not None:
-        saved = load_file(folder / tag / EMA_FILE)
-        average.average = {name: saved[name].to(now.device) for name, now in average.average.items()}
-    on_log(f"goes on from step {client['step']}")
-    return int(client["step"])
+    def _judge(self, validate: Validate) -> None:
+        """Validate what would be handed on, and put it aside where it is the best so far."""
+        state, by = self._state, self._config.best_by
+        stage, average = self._stepper.stage, self._stepper.average
+        if average is None:
+            figures = dict(validate(stage))
+        else:
+            with average.in_place():
+                figures = dict(validate(stage))
+        stage.train()
+        # One process decides, or rounding might part them.
+        figures = dict(zip(figures, first_says(list(figures.values())), strict=True))
+        self._report.say("validation | " + " ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+        if self._log is not None:
+            self._log.validation(state.step, figures)
+        if by is None:
+            return
+        score = -figures["loss"] if by == "loss" else figures[by]
+        if state.best_score is None or score > state.best_score:
+            state.best_step, state.best_score, state.misses = state.step, score, 0
+            self._saves.keep_best(self._handed_on(), state.step)
+            return
+        state.misses += 1
+        if self._gave_up():
+            self._report.say(f"{state.misses} validations without a better {by}: the run ends early")
 
+    def _handed_on(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = dict(self._stepper.stage.state_dict())
+        if self._stepper.average is not None:
+            state.update(self._stepper.average.average)
+        return {name: tensor for name, tensor in state.items() if self._keep(name)}
 
-def _load_trainable(src: Mapping[str, Tensor], dst: nn.Module) -> None:
-    """Load a save; frozen parameters are not in it and stay as the caller built them."""
-    missing, unexpected = dst.load_state_dict(src, strict=False)
-    frozen = {name for name, parameter in dst.named_parameters() if not parameter.requires_grad}
-    wrong = [*unexpected, *(name for name in missing if name not in frozen)]
-    if wrong:
-        raise InvalidInputError(f"the save does not fit the stage at {wrong[0]}; train in another folder")
-
-
-def _save(engine: Any, folder: Path, step: int, average: AveragedWeights | None) -> None:
-    """Save the run; `latest` is written last, so a kill in between leaves the save before it."""
-    tag = f"step{step}"
-    (folder / tag).mkdir(exist_ok=True)
-    if average is not None:
-        save_file({k: v.contiguous() for k, v in average.average.items()}, folder / tag / EMA_FILE)
-    engine.save_checkpoint(
-        str(folder), tag=tag, client_state={"step": step}, save_latest=False, exclude_frozen_parameters=True
-    )
-    part = folder / "latest.part"
-    part.write_text(tag)
-    part.replace(folder / "latest")
-    for old in folder.glob("step*"):
-        if old.name != tag:
-            shutil.rmtree(old)
-
-
-def _log(folder: Path, step: int, figures: Mapping[str, float]) -> None:
-    """Append one line to `log.csv`."""
-    path = folder / "log.csv"
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(["step", *figures])
-        writer.writerow([step, *(f"{v:.6f}" for v in figures.values())])
+    def _save(self) -> None:
+        self._saves.save(self._state, self._save_bytes)
+        self._saved = time.monotonic()
+        if self._log is not None:
+            self._log.draw()

@@ -1,9 +1,16 @@
-"""Where autocast to bfloat16 does not pay."""
+"""In which precision stages compute: bfloat16 where it pays, float32 where it does not or is asked for."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+Precision = Literal["bfloat16", "float32"]
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which matrix products run in that precision; float32 leaves everything as it is."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def keep_depthwise_in_float32(module: nn.Module) -> None:

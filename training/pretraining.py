@@ -4,6 +4,7 @@ Each ends with a linear probe against random weights of the same shape, on pairs
 did not see: what a frozen encoder is worth before anything is built on it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,35 @@ from services.vision_encoder.sam import SamImageEncoder
 from training.data.bank import PairBank
 from training.data.batches import BatchSource, PairBatch
 from training.data.labels import MEMBERSHIP, LandCover
-from training.loop import RunConfig, run_stage
+from training.loop import run_stage
+from training.processes import rank
+from training.progress import Report
+from training.run_config import RunConfig
 from training.stages.auxiliary import BASE_CLASSES
 from training.stages.clip import ClipPretraining, captions_of, tokenize
 from training.stages.sam import SamPretraining, land_probe_features
+from training.stages.stage import set_precision
+
+CaptionedBatch = tuple[PairBatch, Tensor, Tensor]
 
 
-def pretrain_sam(bank: PairBank, config: VisionEncoderConfig, run: RunConfig, folder: Path) -> Path | None:
+def pretrain_sam(
+    bank: PairBank, config: VisionEncoderConfig, run: RunConfig, folder: Path, *, report: Report | None = None
+) -> Path | None:
     """Train the SAM encoder on dense land cover and borders; returns its weights file when finished."""
+    stage, batch = sam_training(bank, config, run)
+    return run_stage(stage, batch, run, folder, report=report)
+
+
+def sam_training(
+    bank: PairBank, config: VisionEncoderConfig, run: RunConfig
+) -> tuple[SamPretraining, Callable[[int], PairBatch]]:
+    """The stage as it begins, and its batches."""
     torch.manual_seed(run.seed)
-    source = BatchSource(bank, batch_size=run.micro_batch, queries_per_pair=1, seed=run.seed)
-    return run_stage(SamPretraining(config), source.batch, run, folder)
+    source = BatchSource(bank, batch_size=run.micro_batch, queries_per_pair=1, seed=run.seed, rank=rank())
+    stage = SamPretraining(config)
+    set_precision(stage, run.precision)
+    return stage, source.batch
 
 
 def load_sam(encoder: SamImageEncoder, weights: Path) -> None:
@@ -86,17 +105,29 @@ def _definite(features: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
     return features[classes >= 0], classes[classes >= 0]
 
 
-def pretrain_clip(bank: PairBank, config: ClipConfig, run: RunConfig, folder: Path) -> Path | None:
+def pretrain_clip(
+    bank: PairBank, config: ClipConfig, run: RunConfig, folder: Path, *, report: Report | None = None
+) -> Path | None:
     """Train CLIP contrastively on captions from labels; returns its weights file when finished."""
-    torch.manual_seed(run.seed)
-    source = BatchSource(bank, batch_size=run.micro_batch, queries_per_pair=1, seed=run.seed)
+    stage, batch = clip_training(bank, config, run)
+    return run_stage(stage, batch, run, folder, report=report)
 
-    def batch(step: int) -> tuple[PairBatch, Tensor, Tensor]:
+
+def clip_training(
+    bank: PairBank, config: ClipConfig, run: RunConfig
+) -> tuple[ClipPretraining, Callable[[int], CaptionedBatch]]:
+    """The stage as it begins, and its batches: pairs, captions of the images, captions of the changes."""
+    torch.manual_seed(run.seed)
+    source = BatchSource(bank, batch_size=run.micro_batch, queries_per_pair=1, seed=run.seed, rank=rank())
+
+    def batch(step: int) -> CaptionedBatch:
         pairs = source.batch(step)
         images, changes = captions_of(pairs, np.random.default_rng((run.seed, step)))
         return pairs, tokenize(images), tokenize(changes)
 
-    return run_stage(ClipPretraining(config), batch, run, folder)
+    stage = ClipPretraining(config)
+    set_precision(stage, run.precision)
+    return stage, batch
 
 
 def load_clip(encoder: ClipPatchEncoder, weights: Path) -> None:

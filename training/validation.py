@@ -33,13 +33,14 @@ def validate_vision(stage: VisionStage, pairs: Sequence[LabelledPair]) -> Mappin
     wrong = marked = 0
     present: list[float] = []
     absent: list[float] = []
-    index = torch.tensor(MAIN_ROWS)
+    device = stage.table.rows.device
+    index = torch.tensor(MAIN_ROWS, device=device)
     for pair in pairs:
-        images = stack_images([pair])
-        with torch.autocast("cpu", torch.bfloat16):
+        images = stack_images([pair]).to(device)
+        with stage.autocast(images):
             fused = stage.encoder(images)
             out = stage.decoder(fused, Prompts(seg=stage.table(index)), torch.zeros_like(index))
-        maps = (stage.decoder.to_input_size(out.mask_logits) > 0).numpy()
+        maps = (stage.decoder.to_input_size(out.mask_logits) > 0).cpu().numpy()
         truths = target_masks(pair, MAIN_TARGETS)
         there = presence_of_targets(pair)
         for row, i in enumerate(MAIN_ROWS):

@@ -14,17 +14,11 @@ from torch import Tensor, nn
 
 from reasoncd.checkpoint import mint_seg_space
 from reasoncd.errors import CheckpointError, NotFoundError
-from reasoncd.ontology import SHORT_ANSWERS
-from services.reasoner.base_model import fetch_base, load_base_llm
-from services.reasoner.build import build_reasoner
-from services.reasoner.llama_tokenizer import from_sentencepiece, generate_sentencepiece
-from services.reasoner.model import ReasonerModel
-from services.reasoner.tokens import ReasonerTokenizer
 from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.sam import SamImageEncoder
 from training.adoption import START_FILE
 from training.calibration import Calibration, calibrate
-from training.data.bank import PairBank, build_bank
+from training.data.bank import BankConfig, PairBank, build_bank
 from training.data.batches import BatchSource, PairBatch, make_batch
 from training.data.fixed_pairs import PairKind, validation_pairs
 from training.data.labels import LabelledPair
@@ -32,12 +26,17 @@ from training.export import TrainedParts, export_checkpoint
 from training.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
 from training.loop import run_stage
 from training.precision import keep_depthwise_in_float32
+from training.preflight import check_disk
 from training.pretraining import load_clip, load_sam, pretrain_clip, pretrain_sam, probe_clip, probe_sam
+from training.processes import is_first, rank, wait_for_all
+from training.progress import PlainReport, Report
 from training.prompt_table import TABLE_FILE, keep_table, kept_space, kept_table
 from training.queries import QuerySampler, load_phrases
-from training.recipes import Recipe
+from training.reasoner_start import DTYPES, start_reasoner
+from training.recipes import Recipe, StagedTraining
 from training.stages.joint import JointSource, JointStage
 from training.stages.reasoner import QuerySource, ReasonerStage
+from training.stages.stage import set_precision
 from training.stages.vision import TRAINING_HEADS, VisionStage, load_backbone
 from training.validation import validate_vision
 
@@ -47,7 +46,6 @@ CALIBRATION_SEED = 4001
 """Of the validation pairs that thresholds are chosen on; the reported lists have other seeds."""
 _VALIDATION_SEED = 0
 _VALIDATION_PAIRS = 60
-_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 class Workshop:
@@ -57,12 +55,21 @@ class Workshop:
         recipe: what to train.
         folder: where run state and finished weights are kept.
         say: is told one line now and then.
+        report: is told how far a run is; lines through `say` where there is none.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, say: Say = print) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, say: Say = print, *, report: Report | None = None
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
         self.say = say
+        self.report = report or PlainReport(say)
+
+    @property
+    def training(self) -> StagedTraining:
+        """How long each stage runs."""
+        return self.recipe.staged
 
     def bank(self) -> PairBank:
         """The training pairs, rendered on the first call."""
@@ -71,7 +78,14 @@ class Workshop:
             if done % 200 == 0 or done == total:
                 self.say(f"rendered {done} of {total} pairs")
 
-        return PairBank(build_bank(self.folder, self.recipe.bank, progress, workers=torch.get_num_threads()))
+        config = self.training.bank
+        # The others read what the first process renders.
+        if is_first():
+            if not (self.folder / config.name).exists():
+                check_disk(_bank_bytes(config), self.folder, "the bank of training pairs")
+            build_bank(self.folder, config, progress, workers=torch.get_num_threads())
+        wait_for_all()
+        return PairBank(build_bank(self.folder, config))
 
     def weights_of(self, stage: str) -> Path:
         """Finished weights of a stage.
@@ -97,15 +111,17 @@ class Workshop:
 
     def sam(self) -> None:
         """Pretrain the SAM encoder."""
-        pretrain_sam(self.bank(), self.recipe.vision, self.recipe.sam, self.folder / "sam")
+        run = self.training.sam
+        pretrain_sam(self.bank(), self.recipe.vision, run, self.folder / "sam", report=self.report)
 
     def clip(self) -> None:
         """Pretrain CLIP."""
-        pretrain_clip(self.bank(), self.recipe.vision.clip, self.recipe.clip, self.folder / "clip")
+        run = self.training.clip
+        pretrain_clip(self.bank(), self.recipe.vision.clip, run, self.folder / "clip", report=self.report)
 
     def vision(self) -> None:
         """Stage (a): vision encoder, decoder and prompt table; settles the table on the way."""
-        r = self.recipe
+        r, plan = self.recipe, self.training.vision
         stage = self.vision_stage()
         pretrained = r.vision.fpn.backbone == TIMM_MODEL
         adopted = self._begin(stage, "vision")
@@ -120,62 +136,74 @@ class Workshop:
         stage.freeze_pretrained(sam=True, early_backbone=pretrained)
         source = BatchSource(
             self.bank(),
-            batch_size=r.fit_vision.micro_batch,
-            queries_per_pair=r.queries_per_pair,
-            seed=r.fit_vision.seed,
+            batch_size=plan.run.micro_batch,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
         )
 
         def batch(step: int) -> PairBatch:
-            if step >= r.settle_table and not stage.table.settled:
+            if step >= plan.settle_table and not stage.table.settled:
                 stage.table.settled = True
                 self._keep_table(stage.table.prompts())
             return source.batch(step)
 
         validate: Callable[[nn.Module], Mapping[str, float]] | None = None
-        if r.bank.real_data:
-            pairs = validation_pairs("composite", "validation", _VALIDATION_PAIRS, _VALIDATION_SEED).pairs
+        real = self.training.bank.real_data
+        if real or plan.run.best_by is not None:
+            kind: PairKind = "composite" if real else "scene"
+            size = r.vision.image_size
+            pairs = validation_pairs(kind, "validation", _VALIDATION_PAIRS, _VALIDATION_SEED, size=size).pairs
             validate = lambda module: validate_vision(module, pairs)  # type: ignore[arg-type]  # noqa: E731
-        run_stage(stage, batch, r.fit_vision, self.folder / "vision", on_log=self.say, validate=validate)
+        set_precision(stage, plan.run.precision)
+        run_stage(stage, batch, plan.run, self.folder / "vision", report=self.report, validate=validate)
 
     def reasoner(self) -> None:
         """Stage (b): the reasoner against the settled table."""
-        r = self.recipe
+        plan = self.training.reasoner
         stage = self._reasoner_stage()
         self._begin(stage, "reasoner")
         trained = {n for n, p in stage.named_parameters() if p.requires_grad}
         source = QuerySource(
             self.bank(),
             QuerySampler(load_phrases()),
-            pairs=r.reasoner_pairs,
-            queries_per_pair=r.reasoner_queries,
-            seed=r.fit_reasoner.seed,
+            pairs=plan.pairs,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
         )
+        set_precision(stage, plan.run.precision)
         run_stage(
             stage,
             source.batch,
-            r.fit_reasoner,
+            plan.run,
             self.folder / "reasoner",
             keep=trained.__contains__,
-            on_log=self.say,
+            report=self.report,
         )
 
     def joint(self) -> None:
         """Stage (c): reasoner and decoder together."""
-        r = self.recipe
+        plan = self.training.joint
         stage = self._joint_stage()
         trained = {n for n, p in stage.named_parameters() if p.requires_grad}
         pairs = BatchSource(
-            self.bank(), batch_size=r.joint_pairs, queries_per_pair=r.joint_queries, seed=r.fit_joint.seed
+            self.bank(),
+            batch_size=plan.pairs,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
         )
         sampler = QuerySampler(load_phrases(), off_topic=0.25)
-        source = JointSource(pairs, sampler, extra=r.joint_extra)
+        source = JointSource(pairs, sampler, extra=plan.extra)
+        set_precision(stage, plan.run.precision)
         run_stage(
             stage,
             source.batch,
-            r.fit_joint,
+            plan.run,
             self.folder / "joint",
             keep=trained.__contains__,
-            on_log=self.say,
+            report=self.report,
         )
 
     def probes(self) -> Iterator[str]:
@@ -207,7 +235,7 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        pairs = self._unseen(self.recipe.calibration_pairs, scenes=0.3)
+        pairs = self._unseen(self.training.calibration_pairs, scenes=0.3)
         calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
         export_checkpoint(
             path,
@@ -227,40 +255,29 @@ class Workshop:
 
     def _keep_table(self, table: Tensor) -> None:
         """Write the table and mint its prompt space, once."""
-        if not (self.folder / TABLE_FILE).exists():
+        if is_first() and not (self.folder / TABLE_FILE).exists():
             keep_table(self.folder, table, mint_seg_space())
 
     def vision_stage(self) -> VisionStage:
         """Stage (a) with random weights, as the recipe sizes it."""
-        torch.manual_seed(self.recipe.fit_vision.seed)
-        stage = VisionStage(self.recipe.vision, self.recipe.decoder)
+        torch.manual_seed(self.training.vision.run.seed)
+        stage = VisionStage(self.recipe.vision, self.recipe.decoder, self.recipe.losses)
         keep_depthwise_in_float32(stage.encoder)
         return stage
 
     def _reasoner_stage(self) -> ReasonerStage:
         clip = ClipPatchEncoder(self.recipe.vision.clip)
         load_clip(clip, self.weights_of("clip"))
-        return ReasonerStage(self._reasoner_model(), clip.eval(), kept_table(self.folder))
-
-    def _reasoner_model(self) -> ReasonerModel:
-        """The reasoner before training, on its base model or on random weights of the recipe's size."""
-        config, seed = self.recipe.reasoner, self.recipe.fit_reasoner.seed
-        dtype = _DTYPES[config.dtype]
-        if config.base_model is None:
-            return build_reasoner(config, _generated_tokenizer(config.llm.vocab_size), seed=seed, dtype=dtype)
-        base = fetch_base(config.base_model, progress=self.say)
-        return build_reasoner(
-            config,
-            ReasonerTokenizer.load(base),
-            base_llm=load_base_llm(base, dtype=dtype),
-            seed=seed,
-            dtype=dtype,
+        config = self.recipe.reasoner
+        model = start_reasoner(
+            config, seed=self.training.reasoner.run.seed, dtype=DTYPES[config.dtype], say=self.say
         )
+        return ReasonerStage(model, clip.eval(), kept_table(self.folder), self.recipe.losses)
 
     def _unseen(self, count: int, *, scenes: float = 0.0) -> tuple[LabelledPair, ...]:
         """Validation pairs of the recipe's size: composites and a share of scenes, or scenes alone."""
         size = self.recipe.vision.image_size
-        drawn = round(count * scenes) if self.recipe.bank.real_data else count
+        drawn = round(count * scenes) if self.training.bank.real_data else count
         kinds: tuple[tuple[PairKind, int], ...] = (("composite", count - drawn), ("scene", drawn))
         lists = [validation_pairs(k, "validation", n, CALIBRATION_SEED, size=size) for k, n in kinds if n]
         return tuple(pair for one in lists for pair in one.pairs)
@@ -269,7 +286,12 @@ class Workshop:
         vision, reasoner = self.vision_stage(), self._reasoner_stage()
         _load_part(vision, load_file(self.weights_of("vision")))
         _load_part(reasoner, load_file(self.weights_of("reasoner")))
-        return JointStage(vision, reasoner)
+        return JointStage(vision, reasoner, self.recipe.losses)
+
+
+def _bank_bytes(config: BankConfig) -> int:
+    """Two images and two label maps for each pair."""
+    return config.count * 2 * config.size**2 * 4
 
 
 def _load_part(module: nn.Module, state: dict[str, Any]) -> None:
@@ -286,10 +308,3 @@ def _load_part(module: nn.Module, state: dict[str, Any]) -> None:
     ]
     if lacking:
         raise CheckpointError(f"weights lack {lacking[0]}, which this recipe trains; train in another folder")
-
-
-def _generated_tokenizer(entries: int) -> ReasonerTokenizer:
-    """A tokenizer in LLaMA's format that spells the words of the short answers in few pieces."""
-    words = {word.strip(":.") for answer in SHORT_ANSWERS for word in answer.split()}
-    plain = tuple(sorted(word for word in words if word.isalpha()))
-    return from_sentencepiece(generate_sentencepiece(entries, words=plain))

@@ -62,13 +62,16 @@ def prefix_ids(tokenizer: ReasonerTokenizer) -> tuple[int, ...]:
     return (tokenizer.bos_id, *tokenizer.encode_fixed(TASK))
 
 
-def answer_text(target: Target | None, *, reason: str | None = None) -> str:
+def answer_text(target: Target | None, *, reason: str | None = None, seg_first: bool = False) -> str:
     """The answer that is trained for a target: `[reason ]New buildings: <SEG>`, or the refusal.
 
     Args:
         target: what the query means, or None where it is no question about land cover.
         reason: one or two sentences, for the explained mode. It stands before `<SEG>`, so that it
             can shape the map.
+        seg_first: the other order, which training compares with this one and nothing is served with.
     """
     short = REFUSAL if target is None else target.short_answer
-    return f"{reason.strip()} {short}" if reason else short
+    if not reason:
+        return short
+    return f"{short} {reason.strip()}" if seg_first else f"{reason.strip()} {short}"

@@ -7,15 +7,17 @@ figures, and each engine can be made wrong in one way.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.correcting import Engines
 from benchmarks.questions import canonical_query
 from gateway.pipeline import Pipeline
 from reasoncd.ontology import REFUSAL, TARGETS, Target
-from reasoncd.ports import Clicks, DecodedMasks, Description, Mode, ReasonDone, ReasonEvent
+from reasoncd.ports import Clicks, DecodedMasks, Description, MaskDecoder, Mode, ReasonDone, ReasonEvent
 from reasoncd.tensors import Tensor
 from training.data.labels import YES, LabelledPair, LandCover, target_mask
 from training.queries import PhraseBank, explicit_queries, load_phrases
@@ -146,12 +148,25 @@ class RuleDecoder:
 
 
 MakePipeline = Callable[..., Pipeline]
+MakeEngines = Callable[..., Engines]
 
 
 @pytest.fixture
-def make_pipeline(phrases: PhraseBank) -> MakePipeline:
-    def make(twist: Callable[[Target], Target] = lambda t: t, broken: str | None = None) -> Pipeline:
-        return Pipeline(ColourEncoder(), BankReasoner(phrases, twist, broken), RuleDecoder())
+def make_engines(phrases: PhraseBank) -> MakeEngines:
+    def make(
+        twist: Callable[[Target], Target] = lambda t: t,
+        broken: str | None = None,
+        decoder: MaskDecoder | None = None,
+    ) -> Engines:
+        return Engines(ColourEncoder(), BankReasoner(phrases, twist, broken), decoder or RuleDecoder())
+
+    return make
+
+
+@pytest.fixture
+def make_pipeline(make_engines: MakeEngines) -> MakePipeline:
+    def make(**options: Any) -> Pipeline:
+        return make_engines(**options).pipeline()
 
     return make
 

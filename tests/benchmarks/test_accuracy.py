@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,25 @@ from numpy.typing import NDArray
 
 from benchmarks import accuracy, real
 from benchmarks.accuracy import AccuracyConfig, AccuracyResult, ListResult, measure, measure_list
+from benchmarks.correcting import Engines
 from benchmarks.gallery import draw_cases
 from benchmarks.held_out import HeldOutQuery, HeldOutSet
 from benchmarks.level_tables import macro_of, of_level
-from benchmarks.outcomes import CONTROLS, MODEL
+from benchmarks.outcomes import CONTROLS, MODEL, NEAREST, REGRESSION
 from benchmarks.questions import opposite
-from benchmarks.report import accuracy_report, summary
+from benchmarks.report import accuracy_report, summary, verdicts_as_json
 from gateway.pipeline import Pipeline
 from reasoncd.errors import InvalidInputError, NotFoundError
 from reasoncd.ontology import TARGET_BY_KEY, Target
-from training.data.fixed_pairs import FixedPairs, pairs_sha256
+from training.data.fixed_pairs import FixedPairs, PairKind, pairs_sha256
 from training.data.labels import LabelledPair, LandCover
 from training.queries import PhraseBank
 
 pytestmark = pytest.mark.unit
 
 MakePipeline = Callable[..., Pipeline]
-CONFIG = AccuracyConfig(pairs=2, queries=3)
+MakeEngines = Callable[..., Engines]
+CONFIG = AccuracyConfig(pairs=2, queries=3, explain_every=0, paraphrase_every=0, correct_every=0)
 
 
 def _fixed(*pairs: LabelledPair) -> FixedPairs:
@@ -62,12 +65,15 @@ def test_a_perfect_pipeline_has_perfect_figures(
 
 def test_controls_by_hand(make_pipeline: MakePipeline, phrases: PhraseBank, new_house: LabelledPair) -> None:
     # 64 of 1024 pixels change, from grass to building.
-    one = _measured(make_pipeline(), phrases, new_house)
+    resembling = {NEAREST: lambda query: TARGET_BY_KEY["water.gain"], REGRESSION: lambda query: None}
+    one = _measured(make_pipeline(), phrases, new_house, guesses=resembling)
     e0 = of_level(one.outcomes, "E0")
     assert {o.question.accept[0].key for o in e0} == {"building.gain", "vegetation.loss"}
     expected = {
         MODEL: 1,
         "oracle": 1,
+        NEAREST: 0,
+        REGRESSION: 0,
         "any change": 1,
         "any change, truth": 1,
         "all positive": 128 / (128 + 960),
@@ -82,7 +88,7 @@ def test_controls_by_hand(make_pipeline: MakePipeline, phrases: PhraseBank, new_
 def test_a_pipeline_that_mixes_up_directions_is_found_out(
     make_pipeline: MakePipeline, phrases: PhraseBank, new_house: LabelledPair
 ) -> None:
-    one = _measured(make_pipeline(_wrong_way), phrases, new_house)
+    one = _measured(make_pipeline(twist=_wrong_way), phrases, new_house)
     found = summary(one)
     # Asked for new buildings it looks for lost ones, of which there are none, and the other way round.
     assert found["f1 E0"] == found["f1 I1"] == found["correct empty N2"] == 0
@@ -128,7 +134,7 @@ def test_the_best_of_the_accepted_targets_counts(
 
 
 def test_a_whole_run_from_lists_to_pages(
-    make_pipeline: MakePipeline, new_house: LabelledPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_engines: MakeEngines, new_house: LabelledPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     land: NDArray[np.uint8] = np.full((64, 48), LandCover.NOT_BUILDING, dtype=np.uint8)
     house = land.copy()
@@ -140,15 +146,16 @@ def test_a_whole_run_from_lists_to_pages(
         **images, land_t1=nothing, land_t2=nothing, origin="fotbcd", building_change=nothing
     )
 
-    def pairs(kind: str, *_: object, **__: object) -> FixedPairs:
+    def pairs(kind: PairKind, *_: object, **__: object) -> FixedPairs:
         if kind == "composite":
             raise NotFoundError("no tiles")
-        return _fixed(new_house)
+        return replace(_fixed(new_house), kind=kind)
 
     monkeypatch.setattr(accuracy, "validation_pairs", pairs)
     monkeypatch.setattr(real, "fotbcd_pairs", lambda *_: (("one", footprints), ("two", change_only)))
-    pipeline = make_pipeline()
-    result = measure(pipeline, CONFIG)
+    engines = make_engines()
+    pipeline = engines.pipeline()
+    result = measure(pipeline, AccuracyConfig(pairs=2), engines=engines)
     assert result.missing == ["composite pairs"]
     page = accuracy_report(result)
     assert "the images are not there: composite pairs" in page
@@ -161,7 +168,18 @@ def test_a_whole_run_from_lists_to_pages(
     assert (found.tp, found.fp, found.total) == (0, 81, 64 * 48)
     assert rows["two", "new buildings"].score is None
     restored = json.loads(json.dumps(result.as_json()))
-    assert len(restored["lists"][0]["outcomes"]) == len(result.lists[0].outcomes)
+    scenes, plain_words = result.lists
+    assert len(restored["lists"][0]["outcomes"]) == len(scenes.outcomes)
+    assert len(scenes.explanations) == len(scenes.paraphrases) == len(scenes.corrections) == 1
+    # Footprints are asked for buildings in plain words alone, and without controls.
+    assert [(o.question.query, o.question.level) for o in plain_words.outcomes] == [
+        ("new buildings", "E0"),
+        ("lost buildings", "N2"),
+    ]
+    assert all(set(o.scores) == {MODEL} for o in plain_words.outcomes)
+    assert json.dumps(verdicts_as_json(result), allow_nan=False)
+    test = measure(pipeline, replace(CONFIG, split="test", real=False))
+    assert test.missing == ["composite pairs", "footprint pairs of the test split"]
     # One pair gives one best and one worst picture; nothing is falsely marked.
     assert draw_cases(pipeline, result.lists[0], tmp_path / "pictures") == 2
     assert len(list((tmp_path / "pictures").iterdir())) == 2
@@ -174,3 +192,22 @@ def _colours(land: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_unusable_numbers_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="pairs is 0"):
         AccuracyConfig(pairs=0)
+    with pytest.raises(InvalidInputError, match="explain_every is -1"):
+        AccuracyConfig(explain_every=-1)
+
+
+def test_every_table_says_of_which_pairs_it_is(
+    make_engines: MakeEngines, phrases: PhraseBank, new_house: LabelledPair
+) -> None:
+    engines = make_engines()
+    config = AccuracyConfig(pairs=1)
+    one, _ = measure_list(
+        engines.pipeline(), _fixed(new_house), config, phrases=phrases, engines=engines
+    )  # fmt: skip
+    page = accuracy_report(AccuracyResult(config=config, fingerprints={}, lists=[one]))
+    lines = page.split("## How to read it")[0].splitlines()
+    for place, line in enumerate(lines):
+        if line.startswith("| ") and not lines[place - 1].startswith("|"):
+            before = lines[place - 2]
+            in_rows = "pairs" in line.split(" | ") or line.startswith("| list |")
+            assert in_rows or before.startswith("On 1 rendered scenes (validation)"), line

@@ -86,6 +86,49 @@ def test_the_interval_of_f1_agrees_with_a_plain_loop() -> None:
     assert low < measures.macro(counts.sum(axis=0))["f1"] < high
 
 
+def test_the_interval_of_a_ratio_resamples_both_together() -> None:
+    rng = np.random.default_rng(4)
+    below = rng.integers(1, 50, (15, 2, 3))
+    # What is as hard for one as for the other is no uncertainty of their ratio or difference.
+    assert measures.macro_f1_ratio_interval(below, below) == (1.0, 1.0)
+    assert measures.macro_f1_difference_interval(below, below) == (0.0, 0.0)
+    above = below.copy()
+    above[:, :, 0] *= 2
+    low, high = measures.macro_f1_ratio_interval(above, below, draws=400)
+    draws = [np.random.default_rng(seed).integers(0, 15, 15) for seed in range(400)]
+    found = [
+        measures.macro(above[rows].sum(axis=0))["f1"] / measures.macro(below[rows].sum(axis=0))["f1"]
+        for rows in draws
+    ]
+    assert (low, high) == pytest.approx(np.percentile(found, (2.5, 97.5)).tolist(), abs=0.02)
+
+
+def test_counts_line_up_among_given_pairs() -> None:
+    counts, _ = measures.pixel_counts([(7, "a", Confusion(tp=1))], among=[3, 7, 9])
+    assert counts[:, 0, 0].tolist() == [0, 1, 0]
+
+
+def test_the_interval_of_a_share_weighs_by_its_whole() -> None:
+    # One pair has nearly all pixels: the share is its share, whoever else is drawn.
+    parts = [(0, 500.0, 1000.0), *((pair, 0.0, 1.0) for pair in range(1, 4))]
+    low, high = measures.share_interval(parts)
+    assert high == pytest.approx(0.5, abs=0.01)
+    assert low == 0.0  # the draws without it
+
+
+def test_the_interval_of_auroc_agrees_with_a_plain_loop() -> None:
+    rng = np.random.default_rng(5)
+    present = [(pair, float(score)) for pair, score in enumerate(rng.integers(2, 9, 20))]
+    absent = [(pair, float(score)) for pair, score in enumerate(rng.integers(0, 7, 20))]
+    low, high = measures.auroc_interval(present, absent, draws=400)
+    found = []
+    for seed in range(400):
+        rows = np.random.default_rng(seed).integers(0, 20, 20)
+        found.append(measures.auroc([present[i][1] for i in rows], [absent[i][1] for i in rows]))
+    assert (low, high) == pytest.approx(np.percentile(found, (2.5, 97.5)).tolist(), abs=0.03)
+    assert low < measures.auroc([s for _, s in present], [s for _, s in absent]) < high
+
+
 def test_nothing_measured_gives_no_figure() -> None:
     assert all(math.isnan(v) for v in measures.macro(np.zeros((2, 3), dtype=np.int64)).values())
     assert math.isnan(measures.rate([]))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.held_out import HeldOutQuery
-from benchmarks.questions import Question, opposite, plan
+from benchmarks.questions import DIRECTED, Question, opposite, plan, plan_plain
 from reasoncd.ontology import TARGET_BY_KEY
+from tests.benchmarks.conftest import pair_of
 from training.data.batches import presence_of_targets
 from training.data.labels import LabelledPair, LandCover
 from training.queries import PhraseBank, explicit_queries
@@ -82,6 +83,40 @@ def test_held_out_queries_get_levels_of_their_own(new_house: LabelledPair, phras
     assert [(q.query, q.accept) for q in asked["I2"]] == [("more beds", (gain, road))]
     assert [q.query for q in asked["I2-N2"]] == ["fewer beds"]
     assert [(q.query, q.present) for q in asked["N3-held-out"]] == [("a joke, please", False)]
+
+
+def test_levels_differ_by_their_words_and_not_by_their_targets(phrases: PhraseBank) -> None:
+    rng = np.random.default_rng(6)
+    codes = np.array([LandCover.BUILDING, LandCover.ROAD, LandCover.WATER, LandCover.BARE_GROUND], np.uint8)
+    lands = [np.kron(rng.choice(codes, (4, 4)), np.ones((8, 8), np.uint8)) for _ in range(2)]
+    pair = pair_of(*lands)
+    held_out = tuple(
+        HeldOutQuery(level="I2", query=f"{t.key} {number}", accept=(t,))
+        for t in DIRECTED
+        for number in range(3)
+        if t.cls != "water"
+    )
+    for seed in range(8):
+        asked: dict[str, list[Question]] = {}
+        for q in plan([pair], phrases, per_level=2, seed=seed, held_out=held_out)[0]:
+            asked.setdefault(q.level, []).append(q)
+        targets = _keys(asked["E0"])
+        assert len(targets) == 2
+        assert _keys(asked["E1"]) == _keys(asked["I1"]) == targets
+        # As far as there are lines for them; others fill up.
+        assert len(asked["I2"]) == 2
+        assert _keys(asked["I2"]) >= {key for key in targets if not key.startswith("water")}
+
+
+def test_plain_questions_know_where_nothing_is(new_house: LabelledPair) -> None:
+    targets = [TARGET_BY_KEY[key] for key in ("building.gain", "building.loss", "road.gain", "water.loss")]
+    (found,) = plan_plain([new_house], targets)
+    assert [(q.query, q.level, q.present, q.wording) for q in found] == [
+        ("new buildings", "E0", True, "E0"),
+        ("lost buildings", "N2", False, "E0"),
+        ("new roads", "N0", False, "E0"),
+        ("lost water", "N1", False, "E0"),
+    ]
 
 
 def test_opposites() -> None:

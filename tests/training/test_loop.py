@@ -1,6 +1,7 @@
 """The training loop: runs that are stopped, killed, finished, or go wrong."""
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -12,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import training.loop
-from reasoncd.errors import InvalidInputError
-from training.loop import AveragedWeights, RunConfig, learning_rate_factor, run_stage
+from reasoncd.errors import InvalidInputError, OutputError, ReasonCDError
+from training.averaging import AveragedWeights
+from training.engine import start_engine
+from training.loop import run_stage
+from training.run_config import RunConfig, ZeroStage, learning_rate_factor
 
 pytestmark = pytest.mark.unit
 
@@ -94,7 +97,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 @ZERO
-def test_a_stopped_run_ends_as_one_that_was_not(tmp_path: Path, zero_stage: int) -> None:
+def test_a_stopped_run_ends_as_one_that_was_not(tmp_path: Path, zero_stage: ZeroStage) -> None:
     config = replace(CONFIG, zero_stage=zero_stage, slow=("slow",))
     whole = _run(tmp_path / "whole", config)
     assert _run(tmp_path / "parts", config, stop_after=3) is None
@@ -106,7 +109,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(tmp_path: Path, zero_stage: int)
 
 
 @ZERO
-def test_a_save_after_a_stop_is_the_one_without_it(tmp_path: Path, zero_stage: int) -> None:
+def test_a_save_after_a_stop_is_the_one_without_it(tmp_path: Path, zero_stage: ZeroStage) -> None:
     config = replace(CONFIG, zero_stage=zero_stage)
     _run(tmp_path / "whole", config, stop_after=7)
     _run(tmp_path / "parts", config, stop_after=3)
@@ -121,7 +124,8 @@ def test_a_save_after_a_stop_is_the_one_without_it(tmp_path: Path, zero_stage: i
 
 
 def test_the_zero_stages_compute_the_same(tmp_path: Path) -> None:
-    paths = [_run(tmp_path / str(z), replace(CONFIG, zero_stage=z)) for z in (0, 1, 2)]
+    stages: tuple[ZeroStage, ...] = (0, 1, 2)
+    paths = [_run(tmp_path / str(z), replace(CONFIG, zero_stage=z)) for z in stages]
     first, *others = (load_file(p) for p in paths if p is not None)
     assert len(others) == 2
     for other in others:
@@ -171,9 +175,10 @@ def test_a_killed_save_leaves_the_one_before(
     whole = _run(tmp_path / "whole")
     folder = tmp_path / "killed"
     _run(folder, stop_after=3)
-    make = training.loop._engine
     with monkeypatch.context() as patch:
-        patch.setattr(training.loop, "_engine", lambda *a: _engine_that_dies(make(*a), moment))
+        patch.setattr(
+            "training.stepping.start_engine", lambda *a: _engine_that_dies(start_engine(*a), moment)
+        )
         with pytest.raises(_KilledError):
             _run(folder, stop_after=4)
     assert (folder / "latest").read_text() == "step3"
@@ -246,7 +251,7 @@ def test_the_average_follows_the_formula() -> None:
     by_hand = 1.0
     for step, value in enumerate((2.0, 4.0, -1.0, 3.0, 0.0, 6.0, 6.0, 6.0, 6.0, 7.0)):
         nn.init.constant_(layer.weight, value)
-        average.update(layer, step)
+        average.update(step)
         decay = min(0.5, (1 + step) / (10 + step))
         by_hand = decay * by_hand + (1 - decay) * value
         assert average.average["weight"].item() == pytest.approx(by_hand, abs=1e-6)
@@ -271,13 +276,12 @@ def test_the_schedule_reaches_the_optimizer_at_each_pace(
 ) -> None:
     config = replace(CONFIG, steps=8, accumulation=accumulation, slow=("slow",), slow_rate=0.25)
     engines: list[Any] = []
-    make = training.loop._engine
 
     def noted(*arguments: Any) -> Any:
-        engines.append(make(*arguments))
+        engines.append(start_engine(*arguments))
         return engines[-1]
 
-    monkeypatch.setattr(training.loop, "_engine", noted)
+    monkeypatch.setattr("training.stepping.start_engine", noted)
     rates: list[list[float]] = []
 
     def batch(step: int) -> Tensor:
@@ -320,14 +324,204 @@ def test_validation_sees_the_stage_now_and_then_and_at_the_end(tmp_path: Path) -
 
     told: list[str] = []
     stage = _stage()
-    run_stage(stage, _batch, CONFIG, tmp_path, on_log=told.append, validate=validate, validate_steps=4)
+    config = replace(CONFIG, validate_steps=4)
+    run_stage(stage, _batch, config, tmp_path, on_log=told.append, validate=validate)
     assert len(modes) == 3
     assert sum("validation | figure 0.5000" in line for line in told) == 3
     assert stage.training
 
 
+class _Figures:
+    """A validation that gives one figure after the other, and remembers the weights that it was shown."""
+
+    def __init__(self, name: str, *values: float) -> None:
+        self.name = name
+        self.values = list(values)
+        self.shown: list[Tensor] = []
+
+    def __call__(self, stage: nn.Module) -> dict[str, float]:
+        assert isinstance(stage, TinyStage)
+        self.shown.append(stage.head.weight.detach().clone())
+        return {self.name: self.values[len(self.shown) - 1]}
+
+
+JUDGED = replace(CONFIG, validate_steps=2, best_by="f1")
+
+
+def test_the_weights_of_the_best_validation_are_handed_on(tmp_path: Path) -> None:
+    figures = _Figures("f1", 0.1, 0.6, 0.3, 0.2, 0.5)
+    path = _run(tmp_path, JUDGED, validate=figures)
+    assert path is not None
+    assert torch.equal(load_file(path)["head.weight"], figures.shown[1])
+    assert not torch.equal(figures.shown[1], figures.shown[4])
+    # What is validated is what is handed on: the average, where there is one.
+    last = _run(tmp_path / "last", CONFIG)
+    assert last is not None
+    assert torch.equal(load_file(last)["head.weight"], figures.shown[4])
+
+
+def test_the_lowest_loss_counts_where_that_is_asked_for(tmp_path: Path) -> None:
+    figures = _Figures("loss", 4.0, 2.0, 3.0, 1.0, 5.0)
+    path = _run(tmp_path, replace(JUDGED, best_by="loss"), validate=figures)
+    assert path is not None
+    assert torch.equal(load_file(path)["head.weight"], figures.shown[3])
+
+
+def test_patience_ends_a_run_also_across_a_stop(tmp_path: Path) -> None:
+    config = replace(JUDGED, steps=40, patience=3)
+    values = (0.1, 0.4, 0.3, 0.4, 0.2, 0.9, 0.9)
+    whole, parts = _Figures("f1", *values), _Figures("f1", *values)
+    told: list[str] = []
+    first = run_stage(_stage(), _batch, config, tmp_path / "whole", on_log=told.append, validate=whole)
+    assert len(whole.shown) == 5
+    assert any("3 validations without a better f1" in line for line in told)
+    second = None
+    for stop in (3, 4, None):
+        second = _run(tmp_path / "parts", config, validate=parts, stop_after=stop)
+    assert len(parts.shown) == 5
+    assert first is not None
+    assert second is not None
+    assert _equal(first, second)
+    assert torch.equal(load_file(first)["head.weight"], whole.shown[1])
+
+
+def test_validation_leaves_no_trace(tmp_path: Path) -> None:
+    plain, watched = (
+        _run(tmp_path / name, replace(CONFIG, validate_steps=2), validate=validate)
+        for name, validate in (("a", None), ("b", _Figures("f1", *[0.5] * 5)))
+    )
+    assert plain is not None
+    assert watched is not None
+    assert _equal(plain, watched)
+
+
+def test_accumulated_batches_make_the_update_of_one_large_batch(tmp_path: Path) -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.inner, self.head = nn.Linear(3, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"loss": (self.head(torch.tanh(self.inner(x))) - 1.0).square().mean()}
+
+    config = replace(CONFIG, steps=4, warmup_steps=0, ema_decay=0.5)
+    whole = run_stage(Plain(), _batch, config, tmp_path / "whole", on_log=_quiet)
+    halves = run_stage(
+        Plain(),
+        lambda step: _batch(step // 2).chunk(2)[step % 2],
+        replace(config, steps=8, accumulation=2),
+        tmp_path / "halves",
+        on_log=_quiet,
+    )
+    assert whole is not None
+    assert halves is not None
+    one, two = load_file(whole), load_file(halves)
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-5, atol=1e-6)
+
+
+def test_no_save_lies_within_an_update(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=12, accumulation=3, validate_steps=3, save_seconds=0.0)
+    seen: set[str] = set()
+
+    def batch(step: int) -> Tensor:
+        seen.update(p.read_text() for p in tmp_path.glob("latest"))
+        return _batch(step)
+
+    _run(tmp_path, config, batches=batch)
+    assert seen == {"step3", "step6", "step9"}
+    whole, parts = _run(tmp_path / "whole", config), tmp_path / "parts"
+    _run(parts, config, stop_after=4)
+    assert (parts / "latest").read_text() == "step6"
+    again = _run(parts, config)
+    assert whole is not None
+    assert again is not None
+    assert _equal(whole, again)
+
+
+def test_a_stopped_run_leaves_the_log_of_one_that_was_not(tmp_path: Path) -> None:
+    config = replace(JUDGED, steps=11, validate_steps=4)
+    values = (0.2, 0.3, 0.1)
+    _run(tmp_path / "whole", config, validate=_Figures("f1", *values))
+    parts = _Figures("f1", *values)
+    for stop in (3, 2, None):
+        _run(tmp_path / "parts", config, validate=parts, stop_after=stop)
+    for name in ("log.csv", "validation.csv"):
+        assert (tmp_path / "parts" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    assert (tmp_path / "parts" / "curves.png").stat().st_size > 1000
+    assert list((tmp_path / "parts" / "tensorboard").iterdir())
+
+
+def test_a_save_without_a_state_of_its_own_goes_on(tmp_path: Path) -> None:
+    whole = _run(tmp_path / "whole")
+    _run(tmp_path / "old", stop_after=4)
+    (tmp_path / "old" / "step4" / "state.json").unlink()
+    old = _run(tmp_path / "old")
+    assert whole is not None
+    assert old is not None
+    assert _equal(whole, old)
+
+
+def test_a_full_disk_is_told_and_the_save_before_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(tmp_path, stop_after=4)
+    full = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr("training.run_saves.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("training.loop.check_disk", lambda *_: None)
+    with pytest.raises(OutputError, match="the disk is full: a save in"):
+        _run(tmp_path, replace(CONFIG, save_seconds=0.0))
+    assert (tmp_path / "latest").read_text() == "step4"
+
+
 @pytest.mark.parametrize(
-    "fields", [{"steps": 0}, {"warmup_steps": -1}, {"ema_decay": 1.0}, {"ema_decay": 0.0}, {"zero_stage": 3}]
+    ("module", "name", "free", "error", "said"),
+    [
+        (
+            "preflight",
+            "free_memory",
+            10,
+            InvalidInputError,
+            "about .* of memory but .* are free; lower",
+        ),
+        ("preflight", "_KEEP_FREE", 10**18, OutputError, "about .* free some space or name another"),
+    ],
+)
+def test_a_run_refuses_to_start_where_room_will_not_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, free: int,
+    error: type[ReasonCDError], said: str,
+) -> None:  # fmt: skip
+    value = free if name.startswith("_") else lambda _: free
+    monkeypatch.setattr(f"training.{module}.{name}", value)
+    with pytest.raises(error, match=said):
+        _run(tmp_path / "run")
+    assert not (tmp_path / "run" / "latest").exists()
+
+
+def test_best_weights_need_a_validation(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a validation"):
+        _run(tmp_path, JUDGED)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"steps": 0},
+        {"warmup_steps": -1},
+        {"learning_rate": 0.0},
+        {"weight_decay": -0.1},
+        {"final_rate": 2.0},
+        {"ema_decay": 1.0},
+        {"ema_decay": 0.0},
+        {"zero_stage": 3},
+        {"precision": "float16"},
+        {"accumulation": 3},
+        {"accumulation": 0},
+        {"log_steps": 0},
+        {"patience": 2},
+        {"patience": 0, "best_by": "f1"},
+    ],
 )
 def test_impossible_settings_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from training.cli import app
+from training.recipes.reading import FOLDER
 
 pytestmark = pytest.mark.unit
 
@@ -37,7 +38,7 @@ def test_help_starts_without_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("run", "probe", "export"):
+    for name in ("prepare", "pretrain", "fit", "export", "run", "adopt", "probe", "compare-sam", "overhead"):
         assert name in done.stdout
 
 
@@ -67,3 +68,98 @@ def test_the_bank_is_rendered_once(tmp_path: Path) -> None:
 
 def test_an_unknown_stage_is_refused() -> None:
     assert run("run", "dance").exit_code == 2
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_a_recipe_is_a_name_or_a_file(tmp_path: Path) -> None:
+    assert_refused(invoke("pretrain", "--recipe", "maxi"), "recipe 'maxi' is unknown", "paper-bcdd")
+    broken = tmp_path / "own.yaml"
+    broken.write_text("sizes: {preset: paper_tiny}\nsamples: {epochs: none}\n")
+    assert_refused(invoke("fit", "--recipe", str(broken)), "own.yaml: samples: field `epochs`")
+    own = tmp_path / "mine.yaml"
+    own.write_text((FOLDER / "paper-tiny.yaml").read_text().replace("count: 16", "count: 8"))
+    done = invoke("run", "bank", "--recipe", str(own), "--folder", str(tmp_path / "work"))
+    assert done.exit_code == 0, done.output
+    assert "rendered 8 of 8 pairs" in done.stderr
+
+
+def test_a_recipe_for_samples_has_no_stages(tmp_path: Path) -> None:
+    assert_refused(
+        invoke("pretrain", "--recipe", "paper-bcdd", "--folder", str(tmp_path)),
+        "recipe paper-bcdd has no `stages`",
+        "fit --samples",
+    )
+
+
+def test_options_for_samples_need_samples(tmp_path: Path) -> None:
+    card = tmp_path / "sam.pth"
+    assert_refused(
+        invoke("fit", "--recipe", "paper-tiny", "--sam", str(card)), "--sam is for training on samples"
+    )
+    assert_refused(
+        invoke("fit", "--samples", str(tmp_path / "gone.json"), "--recipe", "paper-tiny"), "gone.json"
+    )
+
+
+def test_official_weights_are_asked_for_by_name(
+    sample_file: Path, tmp_path: Path, quick_recipe: Path
+) -> None:
+    text = quick_recipe.read_text().replace("official_weights: false", "official_weights: true")
+    quick_recipe.write_text(text)
+    arguments = (
+        "--recipe",
+        str(quick_recipe),
+        "--samples",
+        str(sample_file),
+        "--folder",
+        str(tmp_path / "w"),
+    )
+    assert_refused(invoke("fit", *arguments), "recipe quick starts from official weights", "--sam, --clip")
+
+
+def test_samples_are_fitted_and_exported(sample_file: Path, tmp_path: Path, quick_recipe: Path) -> None:
+    arguments = (
+        "--recipe",
+        str(quick_recipe),
+        "--samples",
+        str(sample_file),
+        "--folder",
+        str(tmp_path / "w"),
+    )
+    done = invoke("fit", *arguments)
+    assert done.exit_code == 0, done.output
+    figures = dict(line.split() for line in done.stdout.splitlines())
+    assert {"f1", "iou", "kappa", "seg_emitted"} < figures.keys()
+    assert "step 8/8" in done.stderr
+    card, out = tmp_path / "card.md", tmp_path / "checkpoint"
+    card.write_text("# Card\n")
+    written = invoke("export", str(out), "--model-card", str(card), *arguments)
+    assert written.exit_code == 0, written.output
+    assert written.stdout.startswith(f"wrote {out}: presence threshold 0.0")
+    assert (out / "manifest.json").is_file()
+
+
+def test_overhead_prints_two_ratios(tmp_path: Path) -> None:
+    done = run("overhead", "--stage", "sam", "--steps", "1", "--folder", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("paper-tiny sam, medians of 1 steps in turns: ")
+    assert done.stdout.count("ratio") == 2
+
+
+def test_a_run_in_a_log_file_has_plain_lines(tmp_path: Path) -> None:
+    # What training puts into the environment would make the child join this process's group.
+    group = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    environment = {name: value for name, value in os.environ.items() if name not in group}
+    command = [sys.executable, "-m", "training", "run", "sam", "--recipe", "paper-tiny"]
+    done = subprocess.run(
+        [*command, "--folder", str(tmp_path)],
+        env={**environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "step 2/2" in done.stderr
+    assert "\x1b" not in done.stderr

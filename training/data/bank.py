@@ -57,17 +57,19 @@ class PairBank:
 
     Args:
         folder: as `build_bank` wrote it.
+        first: how many pairs of its beginning are used; None uses all.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, first: int | None = None) -> None:
         self._images: NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
         self._lands: NDArray[np.uint8] = np.load(folder / "lands.npy", mmap_mode="r")
         self._building: NDArray[np.uint8] = np.load(folder / "building_change.npy", mmap_mode="r")
         self._meta = json.loads((folder / "meta.json").read_text())
         self._change_row: dict[str, int] = self._meta["change_row"]
+        self._count = min(int(self._images.shape[0]), first or int(self._images.shape[0]))
 
     def __len__(self) -> int:
-        return int(self._images.shape[0])
+        return self._count
 
     def __getitem__(self, index: int) -> LabelledPair:
         row = self._change_row.get(str(index))

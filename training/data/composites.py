@@ -15,7 +15,7 @@ from reasoncd.errors import InvalidInputError
 from training.data.augment import cut, photometric, random_shift, random_view
 from training.data.composite_config import CompositeConfig
 from training.data.labels import LabelledPair, LandCover
-from training.data.pasting import Canvas, Patch, overlap
+from training.data.pasting import Canvas, Paste, Patch, overlap
 from training.data.pasting import lay as lay_patch
 from training.data.real_tiles import LabelledImage
 from training.data.regions import blob, bounds, grow, label_region, polygon
@@ -78,6 +78,10 @@ class CompositeSource:
         Returns:
             A pair of origin `composite`, with `size` x `size` pixels and land cover known at both dates.
         """
+        return self.compose(rng, size=size)[0]
+
+    def compose(self, rng: np.random.Generator, *, size: int = 256) -> tuple[LabelledPair, tuple[Paste, ...]]:
+        """As `sample`, and what was pasted where, in order."""
         if size < 32:
             raise InvalidInputError(f"composite size is {size}; give 32 pixels or more")
         canvas = self._base(rng, size)
@@ -89,13 +93,14 @@ class CompositeSource:
             if rng.random() < self.config.bystander:
                 self._paste_without_change(canvas, rng)
         light = self.config.photometric
-        return LabelledPair(
+        pair = LabelledPair(
             image_t1=photometric(canvas.images[0], rng, light),
             image_t2=photometric(canvas.images[1], rng, light),
             land_t1=canvas.lands[0],
             land_t2=canvas.lands[1],
             origin="composite",
         )
+        return pair, tuple(canvas.pastes)
 
     def _base(self, rng: np.random.Generator, size: int) -> Canvas:
         """One crop at both dates, one of them slightly off its place; labels keep the place."""

@@ -14,18 +14,19 @@ from typing import Literal
 import numpy as np
 
 from reasoncd.errors import InvalidInputError
+from training.data.composite_config import CompositeConfig
 from training.data.composites import CompositeSource
 from training.data.labels import LabelledPair
-from training.data.real_tiles import dubai_tiles
+from training.data.real_tiles import dubai_tiles, footprint_tiles
 
 GENERATOR_VERSION = 1
 """Raised whenever the same seed gives other pairs; part of the seed, and to be printed with every figure."""
 
-PairKind = Literal["composite", "scene"]
+PairKind = Literal["composite", "scene", "footprint"]
 MeasuredSplit = Literal["validation", "test"]
 
 DEFAULT_SIZE = 256
-_KIND_KEYS: dict[PairKind, int] = {"composite": 1, "scene": 2}
+_KIND_KEYS: dict[PairKind, int] = {"composite": 1, "scene": 2, "footprint": 3}
 _SPLIT_KEYS: dict[MeasuredSplit, int] = {"validation": 1, "test": 2}
 
 
@@ -34,7 +35,7 @@ class FixedPairs:
     """A list of pairs and what identifies it."""
 
     kind: PairKind
-    """Composites of real tiles, or rendered scenes."""
+    """Composites of real tiles, rendered scenes, or composites on the held-out tile with footprints."""
     split: MeasuredSplit
     """Which tiles the composites use; scenes of the two splits have other seeds."""
     seed: int
@@ -59,7 +60,8 @@ def validation_pairs(
     """Make one fixed list of pairs.
 
     Args:
-        kind: `composite` (needs the real tiles) or `scene`.
+        kind: `composite` and `footprint` (both need the real tiles) or `scene`. Footprint composites know
+            buildings alone, and only the validation split has a tile for them.
         split: `validation` or `test`; training tiles are not measured on.
         count: number of pairs, 1 or more.
         seed: 0 or more; reports use one committed seed.
@@ -71,12 +73,14 @@ def validation_pairs(
         NotFoundError: if the tiles of a composite are absent.
     """
     if kind not in _KIND_KEYS:
-        raise InvalidInputError(f"kind is {kind!r}; give composite or scene")
+        raise InvalidInputError(f"kind is {kind!r}; give composite, scene or footprint")
     if split not in _SPLIT_KEYS:
         raise InvalidInputError(f"split is {split!r}; give validation or test")
     if count < 1 or seed < 0:
         raise InvalidInputError(f"count is {count} and seed {seed}; give at least 1 and at least 0")
-    draw = _composites(split, size, root) if kind == "composite" else _scenes(size)
+    if kind == "footprint" and split != "validation":
+        raise InvalidInputError(f"split is {split!r}; footprint pairs are there for validation only")
+    draw = _scenes(size) if kind == "scene" else _composites(kind, split, size, root)
     # One generator per pair: a list may grow without altering its beginning.
     keys = (GENERATOR_VERSION, _KIND_KEYS[kind], _SPLIT_KEYS[split], seed)
     pairs = tuple(draw(np.random.default_rng([*keys, number])) for number in range(count))
@@ -100,9 +104,14 @@ def pairs_sha256(pairs: Sequence[LabelledPair]) -> str:
 
 
 def _composites(
-    split: MeasuredSplit, size: int, root: Path | None
+    kind: PairKind, split: MeasuredSplit, size: int, root: Path | None
 ) -> Callable[[np.random.Generator], LabelledPair]:
-    source = CompositeSource(dubai_tiles(split, root))
+    tiles = dubai_tiles(split, root)
+    if kind == "footprint":
+        # All that is drawn comes from the held-out tile; a source must have tiles of full land cover, too.
+        source = CompositeSource((*tiles, *footprint_tiles(split, root)), CompositeConfig(footprint_base=1.0))
+    else:
+        source = CompositeSource(tiles)
     return lambda rng: source.sample(rng, size=size)
 
 

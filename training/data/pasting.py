@@ -1,6 +1,6 @@
 """Laying a donor's region into one or both dates of a pair, pixels and labels alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 from training.data.regions import Mask, feather
 
 U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Paste:
+    """Where something was laid, for whoever studies the seams."""
+
+    region: Mask
+    """bool (H, W), where the patch has more than half the opacity."""
+    dates: tuple[int, ...]
+    """0, 1 or both."""
+    width: float
+    """Pixels over which the edge is soft."""
+    keep_land: bool
+    """Whether the land stayed as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -20,6 +34,8 @@ class Canvas:
     """uint8 (H, W) of each date, `LandCover` codes."""
     footprint: bool
     """Whether the land is known as building or not only."""
+    pastes: list[Paste] = field(default_factory=list)
+    """What was laid so far, in order."""
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -77,6 +93,9 @@ def lay(
     if match > 0:
         image = _matched(image, canvas.images[dates[0]], match)
     stronger = opacity > 0.5
+    region = np.zeros(canvas.hw, dtype=np.bool_)
+    region[rows, columns] = stronger
+    canvas.pastes.append(Paste(region=region, dates=dates, width=width, keep_land=keep_land))
     for date in dates:
         under = canvas.images[date][rows, columns]
         blend = under + opacity[..., None] * (image - under)

@@ -34,12 +34,21 @@ class QuerySampler:
         bank: the phrases.
         implicit: share of implicit phrases among questions about land cover.
         off_topic: share of questions that are not about land cover.
+        seg_first: give reasons after `<SEG>`, to compare that order with the one that is served.
     """
 
-    def __init__(self, bank: PhraseBank, *, implicit: float = 0.78, off_topic: float = 0.1) -> None:
+    def __init__(
+        self,
+        bank: PhraseBank,
+        *,
+        implicit: float = 0.78,
+        off_topic: float = 0.1,
+        seg_first: bool = False,
+    ) -> None:
         self.bank = bank
         self.implicit = implicit
         self.off_topic = off_topic
+        self.seg_first = seg_first
         self._phrases = [(TARGET_BY_KEY[k], p) for k, ps in bank.implicit.items() for p in ps]
         self._reasoned = [(t, p) for t, p in self._phrases if p.why is not None]
         self._reasoned_off_topic = [p for p in bank.off_topic if p.why is not None]
@@ -63,14 +72,15 @@ class QuerySampler:
             return self._phrased(target, phrases[rng.integers(len(phrases))], Mode.SHORT, rng)
         return self._explicit(target, Mode.SHORT, rng)
 
-    @staticmethod
     def _phrased(
-        target: Target | None, phrase: Phrase, mode: Mode, rng: np.random.Generator
+        self, target: Target | None, phrase: Phrase, mode: Mode, rng: np.random.Generator
     ) -> TrainingQuery:
         return TrainingQuery(
             query=vary(phrase.query, rng),
             mode=mode,
-            answer=answer_text(target, reason=phrase.why if mode is Mode.EXPLAINED else None),
+            answer=answer_text(
+                target, reason=phrase.why if mode is Mode.EXPLAINED else None, seg_first=self.seg_first
+            ),
             target=target,
         )
 
@@ -82,7 +92,9 @@ class QuerySampler:
         return TrainingQuery(
             query=vary(lines[rng.integers(len(lines))], rng),
             mode=mode,
-            answer=answer_text(target, reason=reason if mode is Mode.EXPLAINED else None),
+            answer=answer_text(
+                target, reason=reason if mode is Mode.EXPLAINED else None, seg_first=self.seg_first
+            ),
             target=target,
         )
 

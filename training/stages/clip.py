@@ -20,6 +20,7 @@ from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.config import ClipConfig
 from training.data.batches import PairBatch, presence_of_targets
 from training.data.labels import MEMBERSHIP, LabelledPair, LandCover
+from training.stages.stage import Stage
 
 CONTEXT = 32
 """Words of a caption, begin and end included."""
@@ -90,7 +91,7 @@ def captions_of(batch: PairBatch, rng: np.random.Generator) -> tuple[list[str], 
     return images, changes
 
 
-class ClipPretraining(nn.Module):
+class ClipPretraining(Stage):
     """Contrastive losses of one batch of captioned pairs."""
 
     def __init__(self, config: ClipConfig) -> None:
@@ -104,7 +105,7 @@ class ClipPretraining(nn.Module):
     def forward(self, batch: tuple[PairBatch, Tensor, Tensor]) -> dict[str, Tensor]:
         """(batch, image captions (B * T, CONTEXT), change captions (B, CONTEXT)) -> losses by name."""
         pairs, image_text, change_text = batch
-        with torch.autocast("cpu" if pairs.images.device.type == "cpu" else "cuda", torch.bfloat16):
+        with self.autocast(pairs.images):
             images = self.encoder.visual(self.encoder.preprocess(pairs.images.flatten(0, 1)))
             both = self.pair_head(images.unflatten(0, (-1, 2)).flatten(1))
             text = self.text(torch.cat([image_text, change_text]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reasoncd.ports import Mode
 from services.mask_decoder.model import Prompts
@@ -17,6 +17,7 @@ from training.data.batches import BatchSource, PairBatch
 from training.losses import LossWeights, mask_bce, mask_dice, presence_loss, quality_loss, text_loss
 from training.queries.sampler import QuerySampler
 from training.stages.reasoner import QueryBatch, ReasonerStage, prompt_space_loss, target_rows
+from training.stages.stage import Stage
 from training.stages.vision import VisionStage
 
 TABLE_SHARE = 0.35
@@ -32,7 +33,7 @@ class JointBatch:
     """The worded questions for the masks first, then others without a mask."""
 
 
-class JointStage(nn.Module):
+class JointStage(Stage):
     """Losses of stage (c) for one batch."""
 
     def __init__(
@@ -61,11 +62,11 @@ class JointStage(nn.Module):
         asked = len(pairs.target_index)
         # Every masked question's answer holds `<SEG>`, so the first embeddings are theirs.
         embeddings = answers.seg_embeddings[:asked]
-        wanted = target_rows([q.target for q in batch.questions.queries])
+        wanted = target_rows([q.target for q in batch.questions.queries]).to(self.reasoner.table.device)
         rows = self.reasoner.table[pairs.target_index]
         from_table = torch.rand(len(rows), 1, device=rows.device) < TABLE_SHARE
         seg = torch.where(from_table, rows, embeddings)
-        with torch.autocast("cpu" if pairs.images.device.type == "cpu" else "cuda", torch.bfloat16):
+        with self.autocast(pairs.images):
             with torch.no_grad():
                 fused = self.vision.encoder(pairs.images)
             out = self.vision.decoder(fused, Prompts(seg=seg), pairs.pair_index)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from reasoncd.ontology import TARGETS, Target
@@ -22,6 +22,7 @@ from training.data.bank import PairBank
 from training.data.batches import stack_images
 from training.losses import LossWeights, text_loss
 from training.queries.sampler import QuerySampler, TrainingQuery
+from training.stages.stage import Stage
 
 _ROW = {target: i for i, target in enumerate(TARGETS)}
 
@@ -42,7 +43,7 @@ def target_rows(targets: Sequence[Target | None]) -> Tensor:
     return torch.tensor([_ROW[t] for t in targets if t is not None], dtype=torch.long)
 
 
-class ReasonerStage(nn.Module):
+class ReasonerStage(Stage):
     """Losses of stage (b) for one batch.
 
     Args:
@@ -65,7 +66,7 @@ class ReasonerStage(nn.Module):
     def forward(self, batch: QueryBatch) -> dict[str, Tensor]:
         """The batch's losses by name; `loss` is what is minimised."""
         out = self.read(batch)
-        wanted = target_rows([q.target for q in batch.queries])
+        wanted = target_rows([q.target for q in batch.queries]).to(self.table.device)
         losses = {
             "text": text_loss(
                 out.answer_logits,
@@ -82,8 +83,7 @@ class ReasonerStage(nn.Module):
 
     def read(self, batch: QueryBatch) -> ReasonerOutput:
         """Teacher-forced pass over the batch's questions and answers."""
-        kind = "cpu" if batch.images.device.type == "cpu" else "cuda"
-        with torch.autocast(kind, torch.bfloat16):
+        with self.autocast(batch.images):
             tokens = self.clip(batch.images.flatten(0, 1)).unflatten(0, (-1, 2))
             prompts = [build_prompt(self.model.tokenizer, q.query, q.mode) for q in batch.queries]
             out: ReasonerOutput = self.model(
@@ -117,17 +117,25 @@ class QuerySource:
     """
 
     def __init__(
-        self, bank: PairBank, sampler: QuerySampler, *, pairs: int, queries_per_pair: int, seed: int
+        self,
+        bank: PairBank,
+        sampler: QuerySampler,
+        *,
+        pairs: int,
+        queries_per_pair: int,
+        seed: int,
+        rank: int = 0,
     ) -> None:
         self.bank = bank
         self.sampler = sampler
         self.pairs = pairs
         self.queries_per_pair = queries_per_pair
         self.seed = seed
+        self.rank = rank
 
     def batch(self, step: int) -> QueryBatch:
         """The batch of one step."""
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, step, self.rank) if self.rank else (self.seed, step))
         mode = Mode.EXPLAINED if step % EXPLAINED_EVERY == EXPLAINED_EVERY - 1 else Mode.SHORT
         each = self.queries_per_pair
         if mode is Mode.EXPLAINED:

@@ -13,9 +13,10 @@ from services.vision_encoder.sam import SamImageEncoder
 from training.data.batches import PairBatch
 from training.data.labels import LandCover
 from training.stages.auxiliary import LandCoverHead, shrink_codes
+from training.stages.stage import Stage
 
 
-class SamPretraining(nn.Module):
+class SamPretraining(Stage):
     """Losses of one batch: land cover per cell, and which cells lie on a border."""
 
     def __init__(self, config: VisionEncoderConfig) -> None:
@@ -27,7 +28,7 @@ class SamPretraining(nn.Module):
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """The batch's losses by name; `loss` is what is minimised."""
         images, lands = batch.images.flatten(0, 1), batch.lands.flatten(0, 1)
-        with torch.autocast("cpu" if images.device.type == "cpu" else "cuda", torch.bfloat16):
+        with self.autocast(images):
             features = self.encoder(images)
             border = self.border_head(features)[:, 0].float()
             land = self.land_head(features, lands)

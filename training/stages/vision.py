@@ -20,6 +20,7 @@ from training.corrections import boxes_around, click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights, mask_bce, mask_dice, presence_loss, quality_loss
 from training.stages.auxiliary import DenseChangeHead, LandCoverHead
+from training.stages.stage import Stage
 
 PROMPT_NOISE = 0.1
 """Standard deviation of the noise on unit-variance prompts: a reasoner will never hit them exactly."""
@@ -53,7 +54,7 @@ class PromptTable(nn.Module):
         return self.prompts()[index]
 
 
-class VisionStage(nn.Module):
+class VisionStage(Stage):
     """Losses of stage (a) for one batch."""
 
     def __init__(
@@ -81,7 +82,7 @@ class VisionStage(nn.Module):
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """The batch's losses by name; `loss` is what is minimised."""
-        with torch.autocast("cpu" if batch.images.device.type == "cpu" else "cuda", torch.bfloat16):
+        with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
             seg = self.table(batch.target_index)

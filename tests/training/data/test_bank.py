@@ -52,6 +52,13 @@ def test_a_longer_bank_begins_with_the_shorter_one(folder: Path, tmp_path: Path)
     assert all(_same(longer[i], PairBank(folder)[i]) for i in range(4))
 
 
+def test_a_bank_may_be_read_as_if_it_were_shorter(folder: Path) -> None:
+    whole, some = PairBank(folder), PairBank(folder, first=2)
+    assert len(some) == 2
+    assert all(_same(some[i], whole[i]) for i in range(2))
+    assert len(PairBank(folder, first=9)) == len(whole)
+
+
 def test_a_bank_is_made_once_and_appears_complete(folder: Path) -> None:
     before = (folder / "images.npy").stat().st_mtime_ns
     told: list[tuple[int, int]] = []

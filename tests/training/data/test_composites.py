@@ -165,6 +165,9 @@ def test_lay_blends_and_labels_by_the_stronger_half() -> None:
         left=20,
     )
     lay(canvas, patch, dates=(1,), width=3.0, match=0.0)
+    (paste,) = canvas.pastes
+    np.testing.assert_array_equal(paste.region, canvas.lands[1] == 5)
+    assert (paste.dates, paste.width, paste.keep_land) == ((1,), 3.0, False)
     assert not canvas.images[0].any()
     assert (canvas.lands[0] == 2).all()
     np.testing.assert_array_equal(canvas.lands[1] == 5, canvas.images[1][..., 0] > 100)

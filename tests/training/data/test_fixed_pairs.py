@@ -5,6 +5,7 @@ import pytest
 
 from reasoncd.errors import InvalidInputError
 from training.data.fixed_pairs import GENERATOR_VERSION, MeasuredSplit, pairs_sha256, validation_pairs
+from training.data.labels import LandCover
 
 
 def test_a_list_is_the_same_every_time(fake_data_root: Path) -> None:
@@ -49,11 +50,19 @@ def test_scenes_differ_between_splits() -> None:
     assert not np.array_equal(validation.pairs[0].image_t1, test.pairs[0].image_t1)
 
 
+def test_footprint_pairs_know_buildings_alone(fake_data_root: Path) -> None:
+    fixed = validation_pairs("footprint", "validation", 6, 0, root=fake_data_root)
+    codes = {int(v) for pair in fixed.pairs for land in (pair.land_t1, pair.land_t2) for v in np.unique(land)}
+    assert codes == {LandCover.BUILDING, LandCover.NOT_BUILDING}
+    assert any((pair.land_t1 != pair.land_t2).any() for pair in fixed.pairs)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("composite", "train", 1, 0), "split is 'train'; give validation or test"),
-        (("photo", "test", 1, 0), "kind is 'photo'; give composite or scene"),
+        (("photo", "test", 1, 0), "kind is 'photo'; give composite, scene or footprint"),
+        (("footprint", "test", 1, 0), "footprint pairs are there for validation only"),
         (("composite", "test", 0, 0), "count is 0"),
     ],
 )

@@ -45,7 +45,8 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(scene_batch: PairBatch) -> No
     expected = (
         3.0 * losses["bce"]
         + 0.25 * losses["dice"]
-        + 0.2 * (losses["presence"] + losses["quality"])
+        + 0.4 * losses["presence"]
+        + 0.2 * losses["quality"]
         + 0.3 * losses["land"]
         + 0.7 * losses["change"]
     )

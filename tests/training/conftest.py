@@ -1,4 +1,4 @@
-"""Generated imagery in the layout of the real sets, so that reading is tested without them."""
+"""A sample file and a recipe that fit in seconds, and generated imagery in the layout of the real sets."""
 
 from pathlib import Path
 
@@ -7,7 +7,46 @@ import pytest
 from PIL import Image
 
 from reasoncd.errors import NotFoundError
+from reasoncd.ontology import TARGET_BY_KEY
 from training.data.real_tiles import XBD_HELD_OUT, data_root
+from training.data.samples import export_samples
+from training.data.scenes import render_pair
+
+QUICK_RECIPE = """
+about: The paper's path without the large backbone, on samples of 64 pixels.
+sizes:
+  preset: paper_tiny
+  vision: {fusion: {multi_scale: false}}
+samples:
+  epochs: 2
+  batch: 4
+  micro_batch: 2
+  learning_rate: 1e-2
+  warmup_updates: 1
+  zero_stage: 0
+  best_by: loss
+  patience: 2
+  official_weights: false
+  cache_gigabytes: 0.01
+  log_steps: 2
+"""
+
+
+@pytest.fixture
+def quick_recipe(tmp_path: Path) -> Path:
+    """A recipe file `quick.yaml`."""
+    path = tmp_path / "quick.yaml"
+    path.write_text(QUICK_RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten generated pairs of 64 pixels, one question each, in some of which buildings appeared."""
+    pairs = [render_pair(np.random.default_rng((7, i)), size=64) for i in range(10)]
+    folder = tmp_path_factory.mktemp("samples") / "set"
+    return export_samples(pairs, folder, targets=[TARGET_BY_KEY["building.gain"]])
+
 
 SIDE = 128
 

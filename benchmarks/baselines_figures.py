@@ -1,0 +1,80 @@
+"""The figures of the report on building change, out of its JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy_figures import Figure, name_of, pooled_curve
+from benchmarks.figures import Dots, compared_figure, precision_recall_figure
+from benchmarks.score_counts import ScoreCounts
+from reasoncd.errors import CorruptDataError, InvalidInputError
+from training.metrics import Confusion
+
+
+def baselines_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """F1 of each method on each list, and precision against recall on each.
+
+    Raises:
+        CorruptDataError: the figures of a method are unreadable.
+    """
+    try:
+        lists = [(str(one["kind"]), one["methods"]) for one in data.get("lists", ()) if one["methods"]]
+        found = [_compared(lists), *(_precision_recall(kind, methods) for kind, methods in lists)]
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
+        raise CorruptDataError(
+            "the figures of a method are unreadable; measure the baselines again"
+        ) from error
+    return [figure for figure in found if figure is not None]
+
+
+def _compared(lists: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Figure | None:
+    f1: dict[str, dict[str, list[float]]] = {}
+    for kind, methods in lists:
+        for method in methods:
+            f1.setdefault(method["method"], {}).setdefault(kind, []).append(_total(method).f1)
+    series = [
+        Dots(
+            name=name,
+            values={kind: float(np.mean(found)) for kind, found in values.items()},
+            # Of one training there is no spread.
+            intervals={k: (min(found), max(found)) for k, found in values.items() if len(found) > 1},
+        )
+        for name, values in f1.items()
+    ]
+    if not series:
+        return None
+    title = "F1 of building change"
+    kinds = [kind for kind, _ in lists]
+    return Figure(
+        title=title,
+        svg=compared_figure(kinds, series, title, y_label="F1, pixels pooled"),
+        caption="Over the pixels of all pairs of a list; networks as the mean of their trainings, the bar "
+        "from the worst to the best.",
+        broad=True,
+    )
+
+
+def _precision_recall(kind: str, methods: Sequence[Mapping[str, Any]]) -> Figure | None:
+    curves = []
+    for method in methods:
+        if method.get("score_counts") is None:
+            continue
+        seed = method.get("seed")
+        name = method["method"] if seed is None else f"{method['method']}, seed {seed}"
+        curve = pooled_curve(name, ScoreCounts.from_json(method["score_counts"]), _total(method))
+        curves += [curve] if curve else []
+    if not curves:
+        return None
+    title = f"Precision and recall of building change on {name_of(kind)}"
+    return Figure(
+        title=title,
+        svg=precision_recall_figure(curves, title),
+        caption="Pixels of all pairs together, at 19 thresholds; the dot is where the chosen threshold lies. "
+        "AP: average precision.",
+    )
+
+
+def _total(method: Mapping[str, Any]) -> Confusion:
+    scores = [Confusion(tp=tp, fp=fp, fn=fn, tn=tn) for tp, fp, fn, tn in method["scores"]]
+    return sum(scores, Confusion())
