@@ -33,7 +33,7 @@ def test_the_recipe_trains_what_the_services_run() -> None:
         mini_decoder(),
         mini_reasoner(),
     )
-    assert recipe.bank.size == recipe.vision.image_size == recipe.decoder.image_size
+    assert recipe.staged.bank.size == recipe.vision.image_size == recipe.decoder.image_size
     assert recipe.reasoner.base_model == BASE.ref.name
 
 

@@ -56,7 +56,7 @@ def test_scaled_quality_is_the_iou_to_expect() -> None:
     np.testing.assert_allclose(scale * (0.2 + 0.5 * iou) + shift, iou, atol=1e-9)
     assert quality_scaling(np.array([0.3]), np.array([0.9])) == (1.0, 0.0)
     # A quality that falls while the IoU rises says nothing: the mean remains.
-    assert quality_scaling(1 - iou, iou) == (0.0, pytest.approx(iou.mean()))
+    assert quality_scaling(1 - iou, iou) == pytest.approx((0.0, iou.mean()))
 
 
 def test_only_the_first_output_is_rescaled() -> None:
