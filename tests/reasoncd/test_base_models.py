@@ -122,8 +122,8 @@ def test_companions_lie_beside_the_weights(place: Place) -> None:
 @pytest.mark.parametrize(
     ("expected", "what"),
     [
-        (with_companion(content=b"[]"), r"config\.json` has another SHA-256"),
-        (with_companion(member="tiny_base/vocab.txt"), r"vocab\.txt` is not in it"),
+        (with_companion(content=b"[]"), "config.json` has another SHA-256"),
+        (with_companion(member="tiny_base/vocab.txt"), "vocab.txt` is not in it"),
         (model_of(WEIGHTS[::-1]), "has another SHA-256"),
         (model_of(WEIGHTS + b"more"), "has another size"),
         (model_of(WEIGHTS, member="tiny_base/other.bin"), "other.bin` is not in it"),
