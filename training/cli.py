@@ -143,12 +143,15 @@ def fit(
             return
         fitting = _sample_fit(recipe, folder, threads)
         from training.data.sample_parts import load_parts
+        from training.processes import is_first
         from training.sample_start import OfficialFiles
 
         parts = load_parts(samples, split=split, seed=fitting.training.seed)
         official = OfficialFiles(sam=sam, clip=clip, resnet34=resnet, llama2=llama)
-        for name, value in fitting.fit(parts, official).items():
-            typer.echo(f"{name} {value:.4f}")
+        figures = fitting.fit(parts, official)
+        if is_first():
+            for name, value in figures.items():
+                typer.echo(f"{name} {value:.4f}")
 
 
 @app.command()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training.preflight import check_disk, check_memory, needs_of
@@ -75,7 +74,7 @@ def run_stage(
         return finished
     if config.best_by is not None and validate is None:
         raise ValueError("best_by needs a validation")
-    needs = needs_of(stage, config, activations=activations)
+    needs = needs_of(stage, config, keep=keep, activations=activations)
     check_disk(needs.disk, folder, f"training in {folder.name}")
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     check_memory(
@@ -150,12 +149,13 @@ class _Run:
 
     def finish(self, path: Path) -> None:
         """Write what is handed on."""
+        best = self._state.best_step
         if is_first():
-            weights = self._handed_on()
-            if self._state.best_step is not None:
-                weights = load_file(self._saves.best_file(self._state.best_step))
-                self._report.say(f"hands on the weights of step {self._state.best_step}, the best validation")
-            write_weights(weights, path)
+            if best is None:
+                write_weights(self._handed_on(), path)
+            else:
+                self._report.say(f"hands on the weights of step {best}, the best validation")
+                self._saves.best_file(best).replace(path)
             if self._log is not None:
                 self._log.draw(now=True)
         wait_for_all()

@@ -5,6 +5,7 @@ stage computes; 0 leaves them out.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,22 +28,28 @@ class Needs:
     save: int
     """One save."""
     disk: int
-    """Two saves (the old one stays until the new one is complete), the best and the finished weights."""
+    """Two saves (the old one stays until the new one is complete), and what is handed on or may be."""
     memory: int
     """Beside the weights themselves: gradients, optimizer, averages, activations; of one process."""
 
 
-def needs_of(stage: nn.Module, config: RunConfig, *, activations: int = 0) -> Needs:
+def needs_of(
+    stage: nn.Module,
+    config: RunConfig,
+    *,
+    keep: Callable[[str], bool] = lambda _: True,
+    activations: int = 0,
+) -> Needs:
     """What training a stage takes.
 
     Args:
         stage: may be on the meta device.
-        config: ZeRO's stage, the average and what is handed on.
+        config: ZeRO's stage, the average and whether the best weights are put aside.
+        keep: which entries of the state dict are handed on.
         activations: bytes that one step keeps for its backward pass.
     """
     trained = sum(p.numel() for p in stage.parameters() if p.requires_grad) * _FLOAT
     buffers = sum(b.nbytes for b in stage.buffers())
-    whole = sum(p.nbytes for p in stage.parameters()) + buffers
     averaged = trained if config.ema_decay is not None else 0
     share = world_size() if config.zero_stage else 1
     # Adam keeps two moments; ZeRO a flat copy of the weights, and without it their gradients pass a bucket.
@@ -50,7 +57,8 @@ def needs_of(stage: nn.Module, config: RunConfig, *, activations: int = 0) -> Ne
     # A validation sets the trained weights aside while the averaged ones are in place.
     memory = trained + optimizer + 2 * averaged + activations
     save = 3 * trained + averaged + buffers + (trained if config.zero_stage else 0)
-    handed_on = whole * (1 if config.best_by is None else 3)
+    handed_on = sum(tensor.nbytes for name, tensor in stage.state_dict().items() if keep(name))
+    handed_on *= 1 if config.best_by is None else 2
     return Needs(save=save, disk=2 * save + handed_on, memory=memory)
 
 

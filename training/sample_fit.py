@@ -15,6 +15,7 @@ from torch import nn
 from reasoncd.config import read_json, write_json
 from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
 from reasoncd.manifest import Thresholds
+from training.data.look_ahead import LookAhead
 from training.data.sample_batches import SampleSource
 from training.data.sample_parts import check_parts, digest_of, marks_change
 from training.data.samples import SampleSplit
@@ -28,7 +29,13 @@ from training.progress import Report
 from training.reasoner_start import generated_tokenizer
 from training.recipes import Recipe, SampleTraining
 from training.sample_needs import sample_needs
-from training.sample_start import OfficialFiles, base_model_ref, build_stage, prompt_space
+from training.sample_start import (
+    OfficialFiles,
+    base_model_ref,
+    build_stage,
+    check_official,
+    prompt_space,
+)
 from training.sample_validation import Figures, answer_freely, choose_thresholds, validate_samples
 from training.stages.samples import SampleStage
 
@@ -73,6 +80,7 @@ class SampleFit:
         Raises:
             ReasonCDError: data, disk, memory or official weights will not do; nothing was trained then.
         """
+        check_official(self.recipe, self.training, self.folder, official)
         check_parts(parts)
         if self.training.best_by == "f1" and not marks_change(parts.validation):
             raise InvalidInputError(
@@ -99,9 +107,10 @@ class SampleFit:
         def validate(_: nn.Module) -> Mapping[str, float]:
             return validate_samples(stage, parts.validation, features)
 
+        ahead = LookAhead(source.batch) if torch.cuda.is_available() else None
         weights = run_stage(
             stage,
-            source.batch,
+            ahead.batch if ahead else source.batch,
             run,
             self.folder,
             keep=lambda name: name not in frozen,
@@ -109,6 +118,8 @@ class SampleFit:
             validate=validate,
             activations=activations,
         )
+        if ahead:
+            ahead.close()
         assert weights is not None
         return self._measure(stage, weights, parts, features)
 
@@ -160,8 +171,7 @@ class SampleFit:
         tokenizer = generated_tokenizer(self.recipe.reasoner.llm.vocab_size)
         needs = sample_needs(self.recipe, self.training, run, tokenizer)
         what = f"training {self.recipe.name}"
-        # What is brought in is kept once more.
-        start = needs.weights if self.training.official_weights else 0
+        start = needs.start if self.training.official_weights else 0
         check_disk(needs.run.disk + start, self.folder, what)
         cpu = torch.device("cpu")
         if not torch.cuda.is_available():

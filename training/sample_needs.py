@@ -31,6 +31,8 @@ class SampleNeeds:
 
     weights: int
     """Of all models, frozen ones too."""
+    start: int
+    """Of the official weights that the working folder keeps; the language model lies in the cache."""
     activations: int
     """That one pass keeps for its backward pass."""
     run: Needs
@@ -60,7 +62,17 @@ def sample_needs(
     kept = _kept(stage, recipe, checkpointed=training.checkpoint_activations) * training.micro_batch
     if training.precision == "bfloat16":
         kept //= 2
-    return SampleNeeds(weights=weights, activations=kept, run=needs_of(stage, run, activations=kept))
+    frozen = {name for name, p in stage.named_parameters() if not p.requires_grad}
+    return SampleNeeds(
+        weights=weights,
+        start=_bytes_of(stage.clip, stage.encoder, stage.decoder),
+        activations=kept,
+        run=needs_of(stage, run, keep=lambda name: name not in frozen, activations=kept),
+    )
+
+
+def _bytes_of(*modules: nn.Module) -> int:
+    return sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
 
 
 def _kept(stage: SampleStage, recipe: Recipe, *, checkpointed: bool) -> int:

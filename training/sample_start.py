@@ -50,6 +50,29 @@ class OfficialFiles:
     """Folder of LLaMA2 as the Hugging Face hub has it."""
 
 
+def check_official(recipe: Recipe, training: SampleTraining, folder: Path, official: OfficialFiles) -> None:
+    """Refuse to begin without the official files, before anything else is looked at.
+
+    Raises:
+        NotFoundError: a recipe that starts from official weights lacks some, named by their options.
+    """
+    if not training.official_weights:
+        return
+    wanted: list[tuple[str, Path | None]] = []
+    if not (folder / START_FILE).exists():
+        wanted += [("--sam", official.sam), ("--clip", official.clip)]
+        if recipe.vision.fusion.multi_scale:
+            wanted.append(("--resnet", official.resnet34))
+    if recipe.reasoner.base_model is not None and not (folder / BASE_MODEL_FILE).exists():
+        wanted.append(("--llama", official.llama2))
+    if lacking := [option for option, path in wanted if path is None]:
+        raise NotFoundError(
+            f"recipe {recipe.name} starts from official weights; name them with {', '.join(lacking)}"
+        )
+    if gone := [path for _, path in wanted if path is not None and not path.exists()]:
+        raise NotFoundError(f"{gone[0]} is not there; check the path")
+
+
 def build_stage(
     recipe: Recipe,
     training: SampleTraining,
@@ -71,13 +94,14 @@ def build_stage(
         NotFoundError: an official file is missing.
         CheckpointError, CorruptDataError: one does not fit the recipe's sizes, or is damaged.
     """
+    check_official(recipe, training, folder, official)
     torch.manual_seed(training.seed)
     clip = ClipPatchEncoder(recipe.vision.clip).eval()
     encoder, decoder = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
     parts: dict[str, nn.Module] = {"clip": clip, "encoder": encoder, "decoder": decoder}
     start = folder / START_FILE
     if training.official_weights and not start.exists() and is_first():
-        _bring_in(clip, encoder, decoder, recipe, official, say=say)
+        _bring_in(clip, encoder, decoder, official, say=say)
         say(f"keeping the official weights in {start}")
         state = {f"{part}.{n}": t for part, module in parts.items() for n, t in module.state_dict().items()}
         write_weights(state, start)
@@ -121,25 +145,11 @@ def _bring_in(
     clip: ClipPatchEncoder,
     encoder: ChangeFeatureEncoder,
     decoder: ChangeMaskDecoder,
-    recipe: Recipe,
     official: OfficialFiles,
     *,
     say: Callable[[str], None],
 ) -> None:
-    lacking = [
-        option
-        for option, path in (
-            ("--sam", official.sam),
-            ("--clip", official.clip),
-            ("--resnet", official.resnet34 if encoder.fpn is not None else official),
-        )
-        if path is None
-    ]
-    if lacking:
-        raise NotFoundError(
-            f"recipe {recipe.name} starts from official weights; give their files with {', '.join(lacking)}"
-        )
-    assert official.sam is not None
+    assert official.sam is not None  # `check_official` went before
     assert official.clip is not None
     say(f"reading {official.sam}, {official.clip}" + (f", {official.resnet34}" if official.resnet34 else ""))
     import_sam(official.sam, encoder.sam, decoder)
@@ -163,8 +173,7 @@ def _base_model(
     ref = base_model_ref(folder)
     if ref is None:
         if is_first():
-            if official.llama2 is None:
-                raise NotFoundError(f"recipe {recipe.name} starts from {name}; give its folder with --llama")
+            assert official.llama2 is not None  # `check_official` went before
             say(f"converting {official.llama2}")
             ref = install_llama2(official.llama2, recipe.reasoner.llm, name=name)
             write_json(folder / BASE_MODEL_FILE, to_dict(ref))

@@ -21,7 +21,7 @@ from reasoncd.ontology import TARGET_BY_KEY
 from training.data.samples import export_samples
 from training.data.scenes import render_pair
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -signal.SIGKILL

@@ -32,10 +32,12 @@ def test_needs_follow_from_what_learns() -> None:
     assert needs.save == 3 * trained + buffers
     whole = trained + 110 * 4 + buffers
     assert needs.disk == 2 * needs.save + whole
+    learned = needs_of(_stage(), CONFIG, keep=lambda name: name.startswith("1."))
+    assert learned.disk == 2 * needs.save + trained
     averaged = needs_of(_stage(), replace(CONFIG, ema_decay=0.9), activations=77)
     assert averaged.memory == 6 * trained + 77
     assert averaged.save == needs.save + trained
-    assert needs_of(_stage(), replace(CONFIG, best_by="f1")).disk == 2 * needs.save + 3 * whole
+    assert needs_of(_stage(), replace(CONFIG, best_by="f1")).disk == 2 * needs.save + 2 * whole
 
 
 def test_zero_divides_the_moments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from training.loop import run_stage
 from training.processes import any_of, average, first_says, is_first, rank, sums_of, world_size
 from training.run_saves import RunState
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -97,12 +97,15 @@ def test_official_weights_are_brought_in_once(
 def test_what_is_missing_is_named(
     recipe: Recipe, training: SampleTraining, official: OfficialFiles, tmp_path: Path
 ) -> None:
-    with pytest.raises(NotFoundError, match="give their files with --sam, --clip, --resnet"):
+    with pytest.raises(NotFoundError, match="name them with --sam, --clip, --resnet, --llama"):
         _build(recipe, training, tmp_path / "work", NOTHING)
-    with pytest.raises(NotFoundError, match="give their files with --resnet"):
+    with pytest.raises(NotFoundError, match="name them with --resnet"):
         _build(recipe, training, tmp_path / "work", replace(official, resnet34=None))
-    with pytest.raises(NotFoundError, match="starts from tiny-llama; give its folder with --llama"):
+    with pytest.raises(NotFoundError, match="name them with --llama"):
         _build(recipe, training, tmp_path / "work", replace(official, llama2=None))
+    with pytest.raises(NotFoundError, match=r"gone\.pth is not there"):
+        _build(recipe, training, tmp_path / "work", replace(official, sam=tmp_path / "gone.pth"))
+    assert not (tmp_path / "work" / START_FILE).exists()
 
 
 def test_weights_of_other_sizes_leave_nothing_behind(
