@@ -94,18 +94,24 @@ def _assert_equal(one: Path, other: Path) -> None:
 
 
 def test_kills_at_random_moments(jobs: Jobs, tmp_path: Path) -> None:
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole = tmp_path / "whole"
     assert jobs.run({"job": "tiny", "folder": str(whole)}) == 0
     span = jobs.seconds
     rng = random.Random(3)
     statuses: list[int] = []
-    while 0 not in statuses:
-        # Every update saves, so most of these moments lie inside a save.
-        patience = span * rng.uniform(0.2, 0.7) if len(statuses) < 4 else None
-        statuses.append(jobs.run({"job": "tiny", "folder": str(torn)}, kill_after=patience))
-    assert KILLED in statuses
+    for attempt in range(5):
+        torn = tmp_path / f"torn{attempt}"
+        statuses = []
+        while 0 not in statuses:
+            # Every update saves, so most of these moments lie inside a save.
+            patience = span * rng.uniform(0.2, 0.7) if len(statuses) < 4 else None
+            statuses.append(jobs.run({"job": "tiny", "folder": str(torn)}, kill_after=patience))
+        _assert_equal(whole, torn)
+        if KILLED in statuses:
+            break
+        # It ended before its kill: the first run took longer, since DeepSpeed compiled something once.
+        span = min(span, jobs.seconds)
     assert set(statuses) == {KILLED, 0}
-    _assert_equal(whole, torn)
 
 
 def test_kills_at_the_writes_of_a_save(jobs: Jobs, tmp_path: Path) -> None:
