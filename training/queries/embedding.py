@@ -57,15 +57,12 @@ class SentenceEmbedder:
         self._model = BertModel(config, add_pooling_layer=False)
         state = load_file(folder / "model.safetensors")
         # The pooling layer is not read, and the positions are a constant that old files carry along.
-        wanted = {n: t for n, t in state.items() if not n.startswith("pooler.") and n in self._names()}
-        self._model.load_state_dict(wanted)
+        known = self._model.state_dict().keys()
+        self._model.load_state_dict({name: tensor for name, tensor in state.items() if name in known})
         self._model.train(False)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()
-
-    def _names(self) -> set[str]:
-        return set(self._model.state_dict())
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
