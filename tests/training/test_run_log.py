@@ -1,5 +1,6 @@
 """The files that a run leaves to look at."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_tensorboard_sees_what_counts(tmp_path: Path) -> None:
     for step, loss in ((5, 3.0), (10, 2.0), (15, 1.0)):
         log.training(step, {"loss": loss})
     log.close()
+    # TensorBoard reads files in the order of their names, which start with the second.
+    time.sleep(1.01)
     resumed = RunLog(tmp_path, 10)
     resumed.training(15, {"loss": 0.5})
     resumed.validation(15, {"f1": 0.25})

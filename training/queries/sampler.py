@@ -41,7 +41,7 @@ class QuerySampler:
         self,
         bank: PhraseBank,
         *,
-        implicit: float = 0.78,
+        implicit: float = 0.74,
         off_topic: float = 0.1,
         seg_first: bool = False,
     ) -> None:
