@@ -96,6 +96,10 @@ bench: $(VENV)/.stamp-dev ## Measure accuracy and speed
 	$(BIN)/reasoncd fetch-base
 	$(BIN)/reasoncd-bench $(BENCH)
 
+.PHONY: stubs
+stubs: $(VENV)/.stamp-dev ## Generate reasoncd/v1 anew from protos/
+	$(BIN)/python protos/generate.py
+
 .PHONY: format
 format: $(VENV)/.stamp-dev ## Mend style where a tool can
 	$(BIN)/ruff check --fix

@@ -15,6 +15,11 @@ class Code(StrEnum):
     FAILED_PRECONDITION = "FAILED_PRECONDITION"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
     DATA_LOSS = "DATA_LOSS"
     INTERNAL = "INTERNAL"
 
@@ -66,3 +71,72 @@ class OutputError(ReasonCDError):
     """Results cannot be written where they were asked for."""
 
     code = Code.PERMISSION_DENIED
+
+
+class UnauthenticatedError(ReasonCDError):
+    """The caller did not say who it is, or its token is not known or no longer valid."""
+
+    code = Code.UNAUTHENTICATED
+
+
+class OverloadedError(ReasonCDError):
+    """More is asked than can be held; ask again later.
+
+    Args:
+        message: what is full.
+        retry_after_s: when it is worth asking again, in seconds.
+    """
+
+    code = Code.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnavailableError(ReasonCDError):
+    """A service cannot be reached now."""
+
+    code = Code.UNAVAILABLE
+
+
+class DeadlineError(ReasonCDError):
+    """The caller's deadline passed before the answer was ready."""
+
+    code = Code.DEADLINE_EXCEEDED
+
+
+class CancelledError(ReasonCDError):
+    """The caller gave up."""
+
+    code = Code.CANCELLED
+
+
+class UnimplementedError(ReasonCDError):
+    """The service does not answer this call."""
+
+    code = Code.UNIMPLEMENTED
+
+
+_BY_CODE: dict[Code, type[ReasonCDError]] = {
+    kind.code: kind
+    for kind in (
+        InvalidInputError,
+        NotFoundError,
+        CheckpointError,
+        CorruptDataError,
+        OutputError,
+        UnauthenticatedError,
+        UnavailableError,
+        DeadlineError,
+        CancelledError,
+        UnimplementedError,
+    )
+}
+
+
+def error_of(code: Code, message: str, *, retry_after_s: float = 0.0) -> ReasonCDError:
+    """The error of a code, for what was told over a wire."""
+    if code is Code.RESOURCE_EXHAUSTED:
+        return OverloadedError(message, retry_after_s=retry_after_s)
+    return _BY_CODE.get(code, ReasonCDError)(message)
