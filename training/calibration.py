@@ -8,7 +8,7 @@ is the IoU to be expected. Both scalings are affine, so they go into the heads' 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -18,23 +18,27 @@ from scipy.special import expit
 from torch import nn
 
 from reasoncd.manifest import Thresholds
-from reasoncd.ontology import MAIN_TARGETS
+from reasoncd.ontology import MAIN_TARGETS, Target
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
 from services.vision_encoder.model import ChangeFeatureEncoder
 from training.data.batches import presence_of_targets, stack_images
-from training.data.labels import LabelledPair, target_masks
+from training.data.labels import MEMBERSHIP, YES, LabelledPair, target_masks
 from training.metrics import Confusion
 from training.validation import MAIN_ROWS
 
 F64 = NDArray[np.float64]
 
+Absence = Literal["opposite", "unchanged", "nowhere"]
+"""Why a change is absent: its opposite alone happened, its class is there and stayed, or is nowhere."""
+
 CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 """Probability thresholds that are tried."""
 
-EMPTY_SHARE = 0.92
-"""Share of absent changes that must be answered with an empty map, if presence can tell them at all."""
+EMPTY_SHARE = 0.9
+"""Share of absent changes that must be answered with an empty map, if presence can tell them at all. Their
+three kinds count alike, although the easiest is the commonest."""
 
-FALSE_REJECTION = 0.25
+FALSE_REJECTION = 0.35
 """Most of the present changes that may be lost on the way to `EMPTY_SHARE`."""
 
 
@@ -58,6 +62,8 @@ class _Asked:
     row: int
     """In the prompt table."""
     there: bool
+    absence: Absence
+    """Meaningless where it is there."""
     presence_logit: float
     quality: float
     counts: tuple[Confusion, ...]
@@ -84,7 +90,7 @@ def calibrate(
     scale, shift = presence_scaling(logits, there)
     rescale(cast(nn.Linear, decoder.presence_head[-1]), scale, shift)
     score = expit(scale * logits + shift)
-    presence = presence_threshold(score, there)
+    presence = presence_threshold(score, there, evened([a.absence for a in asked], there))
     kept = score >= presence
     scores = [
         _macro_f1([(a.row, a.counts[i], bool(k)) for a, k in zip(asked, kept, strict=True)])
@@ -114,10 +120,12 @@ def _ask(
     probability = torch.sigmoid(decoder.to_input_size(out.mask_logits)).numpy()
     truths = target_masks(pair, MAIN_TARGETS)
     present = presence_of_targets(pair)
+    there = {target for target, row in zip(MAIN_TARGETS, MAIN_ROWS, strict=True) if present[row] == YES}
     return [
         _Asked(
             row=row,
             there=bool(present[row]),
+            absence=_absence_of(pair, MAIN_TARGETS[place], there),
             presence_logit=float(out.presence_logits[place]),
             quality=float(out.quality[place]),
             counts=tuple(Confusion.of(probability[place] >= cut, truths[place]) for cut in CUTS),
@@ -125,6 +133,23 @@ def _ask(
         for place, row in enumerate(MAIN_ROWS)
         if present[row] in (0, 1)
     ]
+
+
+def _absence_of(pair: LabelledPair, target: Target, there: set[Target]) -> Absence:
+    if any(other.cls == target.cls for other in there - {target}):
+        return "opposite"
+    members = [code for code, belongs in enumerate(MEMBERSHIP[target.cls]) if belongs == YES]
+    return "unchanged" if np.isin(pair.land_t1, members).any() else "nowhere"
+
+
+def evened(absences: Sequence[Absence], there: NDArray[np.bool_]) -> F64:
+    """Weights (n,) under which each kind of absence that occurs counts as much as any other."""
+    kinds = np.array(absences)
+    weights = np.ones(len(kinds))
+    for kind in np.unique(kinds[~there]):
+        these = ~there & (kinds == kind)
+        weights[these] = 1 / np.count_nonzero(these)
+    return weights
 
 
 def presence_scaling(logits: F64, there: NDArray[np.bool_]) -> tuple[float, float]:
@@ -170,16 +195,20 @@ def rescale(layer: nn.Linear, scale: float, shift: float) -> None:
     layer.bias[0] = layer.bias[0] * scale + shift
 
 
-def presence_threshold(score: F64, is_there: NDArray[np.bool_]) -> float:
+def presence_threshold(score: F64, is_there: NDArray[np.bool_], weights: F64 | None = None) -> float:
     """The lowest threshold that empties `EMPTY_SHARE` of the absent, unless it rejects too many present ones.
 
     Args:
         score: (n,) presence of each question in [0, 1].
         is_there: (n,) whether the asked change is there.
+        weights: (n,) how much each absent one counts; all alike if not given.
     """
     if not is_there.any() or is_there.all():
         return 0.5
-    wanted = float(np.quantile(score[~is_there], EMPTY_SHARE))
+    weights = np.ones(len(score)) if weights is None else weights
+    wanted = float(
+        np.quantile(score[~is_there], EMPTY_SHARE, weights=weights[~is_there], method="inverted_cdf")
+    )
     most = float(np.quantile(score[is_there], FALSE_REJECTION))
     return min(wanted, most)
 
