@@ -52,8 +52,13 @@ $(VENV)/.stamp-dev: pyproject.toml
 	$(PIP_INSTALL) -e '.[all,dev]'
 	@touch $@ $(VENV)/.stamp-demo
 
+# It is no package of Python's.
+$(VENV)/tools/promtool: tools/fetch-promtool
+	@echo "fetching promtool, which checks the alert rules"
+	tools/fetch-promtool $@
+
 .PHONY: tools
-tools: $(VENV)/.stamp-dev ## Set up .venv with every part and the development tools
+tools: $(VENV)/.stamp-dev $(VENV)/tools/promtool ## Set up .venv with every part and the development tools
 
 # --- using it --------------------------------------------------------------------------------------
 
@@ -78,10 +83,10 @@ lint: $(VENV)/.stamp-dev ## Style, types, layers and protos, without running any
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	cd protos && ../$(BIN)/buf lint
+	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against released/v1.binpb
 
 .PHONY: test
-test: lint ## Everything that must hold before a change is merged
+test: lint $(VENV)/tools/promtool ## Everything that must hold before a change is merged
 	$(BIN)/reasoncd fetch-base
 	$(PYTEST) -n $(WORKERS)
 
@@ -95,6 +100,11 @@ test-soak: $(VENV)/.stamp-dev ## Long runs, faults and load
 bench: $(VENV)/.stamp-dev ## Measure accuracy and speed
 	$(BIN)/reasoncd fetch-base
 	$(BIN)/reasoncd-bench $(BENCH)
+
+.PHONY: k8s-validate
+k8s-validate: $(VENV)/.stamp-dev ## Say what is wrong with the overlays of k8s/, before a cluster is asked
+	$(BIN)/python -m k8s.validation k8s/overlays/cpu-small k8s/training
+	$(BIN)/python -m k8s.validation k8s/overlays/gpu k8s/training
 
 .PHONY: stubs
 stubs: $(VENV)/.stamp-dev ## Generate reasoncd/v1 anew from protos/

@@ -93,8 +93,8 @@ def accuracy(
 ) -> None:
     """Measure accuracy through the whole pipeline, with controls."""
     with _one_sentence():
-        from benchmarks.accuracy import AccuracyConfig
         from benchmarks.jobs import Machine, Pictures, Reserved, run_accuracy
+        from benchmarks.measuring.accuracy import AccuracyConfig
 
         config = AccuracyConfig(
             pairs=pairs, queries=queries, seed=seed, split=split.value, swap=swap,
@@ -153,7 +153,7 @@ def seams(
     """Probe whether a paste's seam gives a composite away: no checkpoint is needed, two minutes."""
     with _one_sentence():
         from benchmarks.jobs import run_seams
-        from benchmarks.seams import SeamConfig
+        from benchmarks.seams.probe import SeamConfig
 
         config = SeamConfig(train_pairs=train_pairs, test_pairs=test_pairs, seed=seed)
         typer.echo(run_seams(config, out=out))
@@ -197,7 +197,7 @@ def baselines(
     measured again.
     """
     with _one_sentence():
-        from benchmarks.baselines_job import BaselinesConfig, run_baselines
+        from benchmarks.baselines.job import BaselinesConfig, run_baselines
         from benchmarks.jobs import Machine
 
         config = BaselinesConfig(minutes=minutes, seeds=seeds, pairs=pairs, seed=seed)
@@ -228,6 +228,10 @@ def run(
     pairs: _PairsOption = 60,
     queries: _QueriesOption = 2,
     seed: _SeedOption = 0,
+    split: _SplitOption = _Split.VALIDATION,
+    held_out: _HeldOutOption = None,
+    development: _DevelopmentOption = False,
+    queries_file: _QueriesFileOption = None,
     rounds: _RoundsOption = 15,
     starts: _StartsOption = 3,
     device: _DeviceOption = "cpu",
@@ -235,14 +239,15 @@ def run(
 ) -> None:
     """Measure both, and draw pictures."""
     with _one_sentence():
-        from benchmarks.accuracy import AccuracyConfig
         from benchmarks.jobs import Machine, Pictures, Reserved, run_accuracy, run_speed
+        from benchmarks.measuring.accuracy import AccuracyConfig
 
-        config = AccuracyConfig(pairs=pairs, queries=queries, seed=seed)
+        config = AccuracyConfig(pairs=pairs, queries=queries, seed=seed, split=split.value)
+        reserved = Reserved(held_out=held_out, development=development, queries_file=queries_file)
         machine = Machine(checkpoint=checkpoint, device=device, threads=threads)
         run_speed(out / "speed.md", machine, rounds=rounds, starts=starts)
         pictures = Pictures(folder=out / "pictures", real=2)
-        failed = run_accuracy(out / "accuracy.md", machine, config, Reserved(), pictures=pictures)
+        failed = run_accuracy(out / "accuracy.md", machine, config, reserved, pictures=pictures)
     _leave(failed)
 
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import typer
 
-from benchmarks.accuracy import AccuracyConfig, AccuracyResult, measure
-from benchmarks.correcting import Engines
-from benchmarks.development import DEVELOPMENT_FILE, load_development
-from benchmarks.gallery import draw_cases, draw_real
-from benchmarks.held_out import HeldOutSet, load_held_out, log_run
-from benchmarks.html_report import make_page
-from benchmarks.lexicon import lexicon_target
-from benchmarks.nearest import NearestPhrases
-from benchmarks.outcomes import LEXICON, NEAREST, REGRESSION, Guess
-from benchmarks.report import accuracy_report, verdicts_as_json
-from benchmarks.seams import SeamConfig, probe_seams, seam_table
-from benchmarks.speed import SpeedConfig, measure_speed
-from benchmarks.speed_report import speed_report
-from benchmarks.understanding import ask_words, bank_queries
-from benchmarks.understanding_report import understanding_report
+from benchmarks.figures.gallery import draw_cases, draw_real
+from benchmarks.measuring.accuracy import AccuracyConfig, AccuracyResult, measure
+from benchmarks.measuring.correcting import Engines
+from benchmarks.measuring.outcomes import LEXICON, NEAREST, REGRESSION, Guess
+from benchmarks.measuring.understanding import ask_words, bank_queries
+from benchmarks.pages.page import make_page
+from benchmarks.queries.development import DEVELOPMENT_FILE, load_development
+from benchmarks.queries.held_out import HeldOutSet, load_held_out, log_run
+from benchmarks.queries.lexicon import lexicon_target
+from benchmarks.queries.nearest import NearestPhrases
+from benchmarks.reporting.accuracy import accuracy_report, verdicts_as_json
+from benchmarks.reporting.understanding import understanding_report
+from benchmarks.seams.probe import SeamConfig, probe_seams, seam_table
+from benchmarks.speed.report import speed_report
+from benchmarks.speed.rounds import SpeedConfig, measure_speed
 from gateway.embedded import default_checkpoint, load_engines
 from gateway.pipeline import Pipeline
 from reasoncd.errors import InvalidInputError, NotFoundError, OutputError

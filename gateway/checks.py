@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gateway.images import MAX_SIDE, MIN_SIDE
 from reasoncd.errors import CheckpointError, InvalidInputError, ReasonCDError
-from reasoncd.ports import DecodedMasks, Description
+from reasoncd.ports import DecodedMasks, Description, TensorShape
 from reasoncd.queries import validate_query
 
 THRESHOLD_RANGE = (0.001, 0.999)
@@ -65,7 +65,7 @@ def check_fit(vision: Description, reasoner: Description, decoder: Description) 
 
     Raises:
         CheckpointError: a role is filled by another component, prompt spaces or tile sizes differ, or
-            the decoder lacks a threshold.
+            the decoder lacks a threshold, or a tensor that one gives is not what another takes.
     """
     roles = (("vision_encoder", vision), ("reasoner", reasoner), ("mask_decoder", decoder))
     for role, description in roles:
@@ -87,6 +87,34 @@ def check_fit(vision: Description, reasoner: Description, decoder: Description) 
         raise CheckpointError(
             f"mask_decoder {decoder.fingerprint[:12]} states no thresholds; export its checkpoint anew"
         )
+    _check_tensor(vision, reasoner, "clip_tokens")
+    _check_tensor(vision, decoder, "fused_map")
+    _check_tensor(reasoner, decoder, "seg_embedding", taken="seg_embeddings")
+
+
+def _check_tensor(giver: Description, taker: Description, given: str, *, taken: str | None = None) -> None:
+    """Refuse a tensor of another width than its taker was built for; who states no shape is not asked."""
+    taken = taken or given
+    gives = [tensor for tensor in giver.tensors if tensor.name == given]
+    takes = [tensor for tensor in taker.tensors if tensor.name == taken]
+    for one, other in zip(gives, takes, strict=False):
+        if not fits(one, other):
+            raise CheckpointError(
+                f"{giver.component} {giver.fingerprint[:12]} gives {given} as {one.dtype} {one.shape} but "
+                f"{taker.component} {taker.fingerprint[:12]} takes {taken} as {other.dtype} {other.shape}; "
+                "use parts trained against each other"
+            )
+
+
+def fits(given: TensorShape, taken: TensorShape) -> bool:
+    """Whether what is given can be taken, alone or as a row of several; a dimension of 0 varies."""
+    row = len(given.shape) + 1 == len(taken.shape) and taken.shape[0] == 0
+    shape = taken.shape[1:] if row else taken.shape
+    return (
+        given.dtype == taken.dtype
+        and len(given.shape) == len(shape)
+        and all(one == other or 0 in (one, other) for one, other in zip(given.shape, shape, strict=True))
+    )
 
 
 def check_decoded(decoded: DecodedMasks, count: int, side: int) -> None:

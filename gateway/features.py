@@ -11,6 +11,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from reasoncd.cache_counts import CacheCounts
 from reasoncd.ports import Description
 from reasoncd.tensors import Tensor
 
@@ -33,6 +34,12 @@ class FeatureCache:
         self._entries: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+        self.counts = CacheCounts()
+
+    @property
+    def max_bytes(self) -> int:
+        """The bound."""
+        return self._max_bytes
 
     @property
     def held_bytes(self) -> int:
@@ -52,7 +59,9 @@ class FeatureCache:
             found = self._entries.get(key)
             if found is not None:
                 self._entries.move_to_end(key)
+                self.counts.hits += 1
                 return found
+            self.counts.misses += 1
         made = make()
         self._put(key, made)
         return made
@@ -69,3 +78,4 @@ class FeatureCache:
             while self._bytes > self._max_bytes:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= len(dropped.data)
+                self.counts.evictions += 1

@@ -32,6 +32,8 @@ class ReasonCDError(Exception):
     """
 
     code: Code = Code.INTERNAL
+    request_id: str | None = None
+    """Of the call that failed, where it was one over a wire; the log of the other side has it too."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -26,6 +26,17 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TensorShape:
+    """What a tensor that a service takes or gives looks like."""
+
+    name: str
+    """Its field in the contract, for example `clip_tokens`."""
+    dtype: str
+    shape: tuple[int, ...]
+    """0 stands for a dimension that varies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
     """Who a service is; the pipeline refuses services that do not fit each other."""
 
@@ -43,6 +54,8 @@ class Description:
     """Mask decoder only: below this presence the map is empty. In [0, 1]."""
     probability_threshold: float | None = None
     """Mask decoder only: a pixel is changed at or above it. In (0, 1)."""
+    tensors: tuple[TensorShape, ...] = ()
+    """What it takes from another service or gives to one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

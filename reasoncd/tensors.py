@@ -19,14 +19,18 @@ DType = Literal["bfloat16", "float32", "uint8", "int64"]
 ITEM_SIZE: dict[str, int] = {"bfloat16": 2, "float32": 4, "uint8": 1, "int64": 8}
 """Bytes of one element of each dtype that may cross a port."""
 
+MAX_DIMENSIONS = 8
+"""More than any tensor here has."""
+_MAX_ELEMENTS = 2**48
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
     """An immutable tensor in its wire form.
 
     Raises:
-        InvalidInputError: unknown dtype, a negative dimension, or a number of bytes that does
-            not follow from dtype and shape.
+        InvalidInputError: unknown dtype, a negative dimension, too many of them or too large ones, or a
+            number of bytes that does not follow from dtype and shape.
     """
 
     dtype: DType
@@ -38,8 +42,14 @@ class Tensor:
         if self.dtype not in ITEM_SIZE:
             known = ", ".join(ITEM_SIZE)
             raise InvalidInputError(f"tensor dtype {self.dtype!r} is unknown; use one of {known}")
+        # Before anything is multiplied: a hostile shape may have millions of dimensions.
+        if len(self.shape) > MAX_DIMENSIONS:
+            raise InvalidInputError(f"tensor has {len(self.shape)} dimensions; send at most {MAX_DIMENSIONS}")
         if any(n < 0 for n in self.shape):
             raise InvalidInputError(f"tensor shape {self.shape} has a negative dimension")
+        # Without elements every shape has as many bytes, but not every shape is an array.
+        if prod(max(n, 1) for n in self.shape) > _MAX_ELEMENTS:
+            raise InvalidInputError(f"tensor shape {self.shape} is larger than any memory; send less")
         expected = prod(self.shape) * ITEM_SIZE[self.dtype]
         if len(self.data) != expected:
             raise InvalidInputError(

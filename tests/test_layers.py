@@ -76,8 +76,21 @@ for name in ("reasoncd", "gateway"):
     for module in pkgutil.walk_packages(package.__path__, prefix=f"{name}."):
         importlib.import_module(module.name)
 assert "gateway.embedded" in sys.modules
-heavy = {"torch", "transformers", "timm", "open_clip", "peft", "ray", "grpc", "services"} & set(sys.modules)
+heavy = {"torch", "transformers", "timm", "open_clip", "peft", "ray", "services"} & set(sys.modules)
 raise SystemExit(f"loaded: {sorted(heavy)}" if heavy else 0)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_answering_in_this_process_needs_nothing_of_the_wire() -> None:
+    code = """
+import sys
+import gateway.cli, gateway.embedded, gateway.outputs, gateway.pipeline
+wire = {"grpc", "google.protobuf", "opentelemetry", "prometheus_client", "fastapi"} & set(sys.modules)
+raise SystemExit(f"loaded: {sorted(wire)}" if wire else 0)
 """
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

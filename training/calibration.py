@@ -24,7 +24,7 @@ from services.vision_encoder.model import ChangeFeatureEncoder
 from training.data.batches import presence_of_targets, stack_images
 from training.data.labels import MEMBERSHIP, YES, LabelledPair, target_masks
 from training.metrics import Confusion
-from training.validation import MAIN_ROWS
+from training.workshop.validation import MAIN_ROWS
 
 F64 = NDArray[np.float64]
 
@@ -34,9 +34,9 @@ Absence = Literal["opposite", "unchanged", "nowhere"]
 CUTS = tuple(float(c) for c in np.arange(0.2, 0.85, 0.05))
 """Probability thresholds that are tried."""
 
-EMPTY_SHARE = 0.9
+EMPTY_SHARE = 0.92
 """Share of absent changes that must be answered with an empty map, if presence can tell them at all. Their
-three kinds count alike, although the easiest is the commonest."""
+three kinds count alike, although the easiest is the commonest, and it holds for pairs of each origin."""
 
 FALSE_REJECTION = 0.35
 """Most of the present changes that may be lost on the way to `EMPTY_SHARE`."""
@@ -61,6 +61,8 @@ class _Asked:
 
     row: int
     """In the prompt table."""
+    origin: str
+    """Of the pair."""
     there: bool
     absence: Absence
     """Meaningless where it is there."""
@@ -87,10 +89,14 @@ def calibrate(
     asked = [one for pair in pairs for one in _ask(encoder, decoder, table, pair)]
     logits = np.array([a.presence_logit for a in asked])
     there = np.array([a.there for a in asked], dtype=bool)
+    absences, origins = np.array([a.absence for a in asked]), np.array([a.origin for a in asked])
     scale, shift = presence_scaling(logits, there)
     rescale(cast(nn.Linear, decoder.presence_head[-1]), scale, shift)
     score = expit(scale * logits + shift)
-    presence = presence_threshold(score, there, evened([a.absence for a in asked], there))
+    presence = max(
+        presence_threshold(score[these], there[these], evened(absences[these], there[these]))
+        for these in (origins == origin for origin in np.unique(origins))
+    )
     kept = score >= presence
     scores = [
         _macro_f1([(a.row, a.counts[i], bool(k)) for a, k in zip(asked, kept, strict=True)])
@@ -124,6 +130,7 @@ def _ask(
     return [
         _Asked(
             row=row,
+            origin=pair.origin,
             there=bool(present[row]),
             absence=_absence_of(pair, MAIN_TARGETS[place], there),
             presence_logit=float(out.presence_logits[place]),
@@ -142,9 +149,8 @@ def _absence_of(pair: LabelledPair, target: Target, there: set[Target]) -> Absen
     return "unchanged" if np.isin(pair.land_t1, members).any() else "nowhere"
 
 
-def evened(absences: Sequence[Absence], there: NDArray[np.bool_]) -> F64:
-    """Weights (n,) under which each kind of absence that occurs counts as much as any other."""
-    kinds = np.array(absences)
+def evened(kinds: NDArray[np.str_], there: NDArray[np.bool_]) -> F64:
+    """Weights (n,) under which each kind (n,) of absence that occurs counts as much as any other."""
     weights = np.ones(len(kinds))
     for kind in np.unique(kinds[~there]):
         these = ~there & (kinds == kind)

@@ -1,8 +1,9 @@
 """The wall around a servicer's methods: no exception gets past it.
 
 A method runs in the call's scope, may raise any `ReasonCDError`, and the caller gets status, sentence and
-trailer. A fault of ours becomes INTERNAL with the request's id; the traceback goes to the log alone. Works
-with the contexts of `grpc.aio` and of Ray Serve, which share no base class.
+trailer. A fault of ours becomes INTERNAL with the request's id; the traceback goes to the log alone. Every
+call is counted, timed and a span of its caller's trace. Works with the contexts of `grpc.aio` and of Ray
+Serve, which share no base class.
 """
 
 import asyncio
@@ -13,13 +14,18 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
-from reasoncd.errors import CancelledError, ReasonCDError
-from reasoncd.rpc.scope import REQUEST_ID_KEY, CallScope, enter, under
+from reasoncd.errors import CancelledError, Code, ReasonCDError
+from reasoncd.observability.calls import ObservedCall
+from reasoncd.rpc.durations import from_milliseconds
+from reasoncd.rpc.scope import REQUEST_ID_KEY, CallScope, enter, is_request_id, under
 from reasoncd.rpc.status import status_of, trailers_of
 
 TIMEOUT_KEY = "reasoncd-timeout-ms"
 """Metadata key: milliseconds until the caller's deadline, for servers behind a proxy that keeps the
 gRPC deadline to itself."""
+
+MAX_DETAILS = 600
+"""Characters of a status's sentence: it travels as a header, of which clients take 8 KiB altogether."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,30 +52,22 @@ class Context(Protocol):
 def scope_from(context: Context) -> CallScope:
     """The scope that the caller asked for: its request id and its deadline."""
     metadata = dict(context.invocation_metadata() or ())
-    request_id, told = metadata.get(REQUEST_ID_KEY), metadata.get(TIMEOUT_KEY)
-    timeouts = []
-    if isinstance(told, str) and told.isdigit():
-        timeouts.append(int(told) / 1000)
+    request_id, told = metadata.get(REQUEST_ID_KEY), from_milliseconds(metadata.get(TIMEOUT_KEY))
     # Serve's context does not know the deadline.
     remaining = context.time_remaining() if hasattr(context, "time_remaining") else None
-    if remaining is not None:
-        timeouts.append(remaining)
+    timeouts = [timeout for timeout in (told, remaining) if timeout is not None]
     return CallScope(
-        request_id=request_id if isinstance(request_id, str) and _is_id(request_id) else None,
+        request_id=request_id if isinstance(request_id, str) and is_request_id(request_id) else None,
         timeout_s=min(timeouts, default=None),
     )
-
-
-def _is_id(text: str) -> bool:
-    """Ids go into logs and headers: short and plain."""
-    return 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "-_.") for c in text)
 
 
 def refuse(context: Context, error: ReasonCDError) -> None:
     """Set status, sentence and trailers of an error."""
     context.set_code(status_of(error))
-    context.set_details(error.message)
-    context.set_trailing_metadata(trailers_of(error))
+    context.set_details(error.message[:MAX_DETAILS])
+    # A list: Serve's context puts it after a list of its own.
+    context.set_trailing_metadata(list(trailers_of(error)))
 
 
 def guarded(
@@ -89,15 +87,18 @@ def guarded(
     ) -> Callable[[Any, Request, Any], Awaitable[Response]]:
         @wraps(method)
         async def walled(self: Any, request: Request, context: Any) -> Response:
-            with under(scope_from(context)) as scope:
+            with under(scope_from(context)) as scope, _observed(self, method, context) as call:
                 try:
                     scope.check()
                     return await method(self, request, context)
                 except asyncio.CancelledError:
                     scope.cancel()
+                    call.failed(Code.CANCELLED)
                     raise
                 except Exception as error:  # noqa: BLE001 - what gets out shows its traceback to the caller
-                    refuse(context, as_error(error, scope))
+                    told = as_error(error, scope)
+                    call.failed(told.code)
+                    refuse(context, told)
                     return empty()
 
         return walled
@@ -114,17 +115,40 @@ def guarded_stream(
     async def walled(self: Any, request: Request, context: Any) -> AsyncGenerator[Response, None]:
         scope = scope_from(context)
         enter(scope)
-        try:
-            scope.check()
-            async for response in method(self, request, context):
-                yield response
-        except (asyncio.CancelledError, GeneratorExit):
-            scope.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            refuse(context, as_error(error, scope))
+        with _observed(self, method, context, rest_of_task=True) as call:
+            responses = method(self, request, context)
+            try:
+                scope.check()
+                async for response in responses:
+                    yield response
+            except (asyncio.CancelledError, GeneratorExit):
+                scope.cancel()
+                call.failed(Code.CANCELLED)
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                told = as_error(error, scope)
+                call.failed(told.code)
+                refuse(context, told)
+            finally:
+                # Where the caller left while a response was on its way, the method ends now, not when
+                # collected.
+                if isinstance(responses, AsyncGenerator):
+                    await responses.aclose()
 
     return walled
+
+
+def service_of(servicer: object) -> str:
+    """The name under which a servicer's calls are counted: its `service`, else what its class is called."""
+    named = getattr(servicer, "service", None)
+    return named if isinstance(named, str) else type(servicer).__name__.removesuffix("Servicer")
+
+
+def _observed(
+    servicer: object, method: Callable[..., object], context: Context, *, rest_of_task: bool = False
+) -> ObservedCall:
+    metadata = context.invocation_metadata() or ()
+    return ObservedCall(service_of(servicer), method.__name__, metadata, rest_of_task=rest_of_task)
 
 
 def as_error(error: Exception, scope: CallScope) -> ReasonCDError:

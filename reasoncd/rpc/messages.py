@@ -16,6 +16,7 @@ from reasoncd.ports import (
     ReasonDone,
     ReasonEvent,
     ReasonText,
+    TensorShape,
 )
 from reasoncd.rpc.tensors import tensor_from_proto, tensor_to_proto
 from reasoncd.tensors import Tensor
@@ -45,6 +46,8 @@ def description_to_proto(description: Description) -> describe_pb2.Description:
         value = getattr(description, name)
         if value is not None:
             setattr(message, name, value)
+    for tensor in description.tensors:
+        message.tensors.add(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)
     return message
 
 
@@ -67,6 +70,10 @@ def description_from_proto(message: describe_pb2.Description) -> Description:
         presence_threshold=message.presence_threshold if message.HasField("presence_threshold") else None,
         probability_threshold=(
             message.probability_threshold if message.HasField("probability_threshold") else None
+        ),
+        tensors=tuple(
+            TensorShape(name=tensor.name, dtype=tensor.dtype, shape=tuple(tensor.shape))
+            for tensor in message.tensors
         ),
     )
 

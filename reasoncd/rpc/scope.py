@@ -22,6 +22,11 @@ def new_request_id() -> str:
     return secrets.token_hex(16)
 
 
+def is_request_id(text: str) -> bool:
+    """Whether a caller's id may go into logs and headers: 1 to 64 ASCII letters, digits, `-`, `_`, `.`."""
+    return 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "-_.") for c in text)
+
+
 class CallScope:
     """One call. Threads may share it.
 
@@ -45,6 +50,11 @@ class CallScope:
     def remaining_s(self) -> float | None:
         """Seconds until the deadline, 0 when it has passed; None without one."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    def limit(self, timeout_s: float) -> None:
+        """Set a deadline, in seconds from now, where the caller brought none."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + timeout_s
 
     def check(self) -> None:
         """To be called before each new piece of work.
@@ -92,6 +102,11 @@ _CURRENT: ContextVar[CallScope | None] = ContextVar("reasoncd_call_scope", defau
 def current_scope() -> CallScope:
     """The scope of the call under which this runs; one without a deadline where there is none."""
     return _CURRENT.get() or CallScope()
+
+
+def running_scope() -> CallScope | None:
+    """The same, or None where there is none: for logs, which name a request only if there is one."""
+    return _CURRENT.get()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import grpc
 
 from reasoncd.errors import Code, OverloadedError, ReasonCDError, error_of
+from reasoncd.rpc.durations import from_milliseconds, to_milliseconds
 
 ERROR_TRAILER = "reasoncd-error"
 """Trailer whose value is the error's code."""
@@ -28,7 +29,7 @@ def trailers_of(error: ReasonCDError) -> Trailers:
     """What marks a status as ours."""
     trailers: Trailers = ((ERROR_TRAILER, error.code.value),)
     if isinstance(error, OverloadedError):
-        trailers += ((RETRY_TRAILER, str(round(error.retry_after_s * 1000))),)
+        trailers += ((RETRY_TRAILER, to_milliseconds(error.retry_after_s)),)
     return trailers
 
 
@@ -49,6 +50,5 @@ def error_from_status(
     """
     code = Code[status.name] if status.name in Code.__members__ else Code.INTERNAL
     found = dict(trailers or ())
-    retry = found.get(RETRY_TRAILER, "0")
-    seconds = int(retry) / 1000 if isinstance(retry, str) and retry.isdigit() else 0.0
-    return error_of(code, details or f"the call failed with {status.name}", retry_after_s=seconds)
+    seconds = from_milliseconds(found.get(RETRY_TRAILER))
+    return error_of(code, details or f"the call failed with {status.name}", retry_after_s=seconds or 0.0)

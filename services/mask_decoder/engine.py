@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from reasoncd import __version__
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
-from reasoncd.ports import Clicks, DecodedMasks, Description
+from reasoncd.ports import Clicks, DecodedMasks, Description, TensorShape
 from reasoncd.tensors import Tensor
 from services.mask_decoder.config import MaskDecoderConfig
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
@@ -81,6 +81,14 @@ class MaskDecoderEngine:
             image_size=config.image_size,
             presence_threshold=checkpoint.presence_threshold,
             probability_threshold=checkpoint.probability_threshold,
+            tensors=(
+                TensorShape(
+                    name="fused_map",
+                    dtype="bfloat16",
+                    shape=(config.embed_dim, config.grid_size, config.grid_size),
+                ),
+                TensorShape(name="seg_embeddings", dtype="float32", shape=(0, config.embed_dim)),
+            ),
         )
         model = load_mask_decoder(checkpoint.safetensors("mask_decoder", MASK_DECODER), config)
         return cls(model, description, device=device)

@@ -60,6 +60,7 @@ def check_request(request: DecodeRequest, config: MaskDecoderConfig) -> None:
         )
     count = seg.shape[0]
     _expect("seg_embeddings", seg.dtype, "float32", seg.shape, (count, dim))
+    _check_finite("seg_embeddings", seg.numpy())
     if request.clicks is not None:
         _check_clicks(request.clicks, side)
     if request.boxes is not None:
@@ -96,7 +97,7 @@ def _expect(
         )
 
 
-def _check_finite(name: str, values: NDArray[np.float32]) -> None:
+def _check_finite(name: str, values: NDArray[np.generic]) -> None:
     if not np.isfinite(values).all():
         raise InvalidInputError(f"{name} hold NaN or infinite values; send finite ones")
 

@@ -15,17 +15,19 @@ from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
 from reasoncd.errors import InvalidInputError
 from reasoncd.ontology import SHORT_ANSWERS
-from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent, ReasonText
+from reasoncd.ports import Description, Mode, ReasonEvent, TensorShape
 from reasoncd.tensors import Tensor
+from services.reasoner.answer_batch import AnswerBatch
+from services.reasoner.answering import Answering, Question
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import AnswerTrie, Generation, decode
+from services.reasoner.generation import AnswerTrie, Decoding, step
 from services.reasoner.model import ReasonerModel
-from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
+from services.reasoner.prefix_cache import PrefixCache, prefill
 from services.reasoner.prompt import Prompt, build_prompt
-from services.reasoner.tokens import TextStream
+from services.reasoner.rows import Rows
 from services.reasoner.weights import load_reasoner
-from services.wire import from_torch, to_torch
+from services.wire import to_torch
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -41,7 +43,8 @@ class ReasonerEngine:
     def __init__(self, model: ReasonerModel, description: Description) -> None:
         self._model = model
         self._description = description
-        self._prefixes = PrefixCache(model.config.prefix_cache_bytes)
+        self.prefixes = PrefixCache(model.config.prefix_cache_bytes)
+        """Of the pairs asked about last."""
         self._trie = AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
 
     @classmethod
@@ -77,6 +80,12 @@ class ReasonerEngine:
             preset=checkpoint.preset,
             fingerprint=checkpoint.fingerprint("reasoner"),
             seg_space=checkpoint.seg_space_of("reasoner"),
+            tensors=(
+                TensorShape(
+                    name="clip_tokens", dtype="bfloat16", shape=(2, config.image_tokens, config.clip_width)
+                ),
+                TensorShape(name="seg_embedding", dtype="float32", shape=(config.seg_dim,)),
+            ),
         )
         return cls(model.to(device), description)
 
@@ -95,14 +104,63 @@ class ReasonerEngine:
         Raises:
             InvalidInputError: at once, before any event: features or query cannot be used as given.
         """
-        prompt = self._prompt(query, mode)
-        return self._answer(self._prefix(clip_tokens, prompt), prompt)
+        return self._decode(self.start(self.question(clip_tokens, query, mode)))
 
     def reason_cached(self, digest: str, query: str, mode: Mode) -> Iterator[ReasonEvent] | None:
         """Like `reason` for features sent before, named by `Tensor.digest`; None where they are needed."""
+        question = self.question_cached(digest, query, mode)
+        return None if question is None else self._decode(self.start(question))
+
+    def question(self, clip_tokens: Tensor, query: str, mode: Mode) -> Question:
+        """Check what `reason` is given, and compute nothing yet.
+
+        Raises:
+            InvalidInputError: features or query cannot be used as given.
+        """
+        config = self._model.config
+        expected = (2, config.image_tokens, config.clip_width)
+        if clip_tokens.dtype != "bfloat16" or clip_tokens.shape != expected:
+            raise InvalidInputError(
+                f"clip_tokens is {clip_tokens.dtype} {clip_tokens.shape}; expected bfloat16 {expected}: "
+                "use the vision encoder of the same checkpoint"
+            )
+        return Question(prompt=self._prompt(query, mode), source=clip_tokens, digest=clip_tokens.digest)
+
+    def question_cached(self, digest: str, query: str, mode: Mode) -> Question | None:
+        """A question about features sent before; None where neither they nor their prefix are held.
+
+        Raises:
+            InvalidInputError: the query cannot be used as given.
+        """
         prompt = self._prompt(query, mode)
-        prefix = self._prefixes.get(self._key(digest))
-        return None if prefix is None else self._answer(prefix, prompt)
+        prefix = self.prefixes.get(self._key(digest))
+        return None if prefix is None else Question(prompt=prompt, source=prefix, digest=digest)
+
+    def is_cold(self, question: Question) -> bool:
+        """Whether the pair's prefix is still to be computed."""
+        return isinstance(question.source, Tensor) and self._key(question.digest) not in self.prefixes
+
+    def start(self, question: Question) -> Answering:
+        """Make sure of the pair's prefix; the passes of the answer itself are still to be run.
+
+        Raises:
+            InvalidInputError: the features are not finite.
+        """
+        model, prompt, source = self._model, question.prompt, question.source
+        if isinstance(source, Tensor):
+            prefix = self.prefixes.get_or_compute(
+                self._key(question.digest),
+                lambda: prefill(model, to_torch(source, name="clip_tokens"), prompt.prefix),
+            )
+        else:
+            prefix = source
+        trie = self._trie if prompt.mode is Mode.SHORT else None
+        decoding = Decoding(model, prompt.suffix, limit=model.config.max_new_tokens, trie=trie)
+        return Answering(model.tokenizer, prefix, decoding)
+
+    def batch(self) -> AnswerBatch:
+        """An empty batch, for answers of `start`; belongs to the thread that runs it."""
+        return AnswerBatch(self._model)
 
     def _prompt(self, query: str, mode: Mode) -> Prompt:
         config = self._model.config
@@ -114,41 +172,11 @@ class ReasonerEngine:
             raise InvalidInputError(f"query takes {prompt.query_tokens} tokens; shorten it to at most {room}")
         return prompt
 
-    def _prefix(self, clip_tokens: Tensor, prompt: Prompt) -> Prefix:
-        config = self._model.config
-        expected = (2, config.image_tokens, config.clip_width)
-        if clip_tokens.dtype != "bfloat16" or clip_tokens.shape != expected:
-            raise InvalidInputError(
-                f"clip_tokens is {clip_tokens.dtype} {clip_tokens.shape}; expected bfloat16 {expected}: "
-                "use the vision encoder of the same checkpoint"
-            )
-        return self._prefixes.get_or_compute(
-            self._key(clip_tokens.digest),
-            lambda: prefill(self._model, to_torch(clip_tokens, name="clip_tokens"), prompt.prefix),
-        )
-
     def _key(self, digest: str) -> tuple[str, ...]:
         return (self._description.fingerprint, digest)
 
-    def _answer(self, prefix: Prefix, prompt: Prompt) -> Iterator[ReasonEvent]:
-        trie = self._trie if prompt.mode is Mode.SHORT else None
-        steps = decode(self._model, prefix, prompt.suffix, limit=self._model.config.max_new_tokens, trie=trie)
-        stream = TextStream(self._model.tokenizer)
-        generation: Generation | None = None
-        while generation is None:
-            try:
-                piece = stream.push(next(steps))
-            except StopIteration as end:
-                generation = end.value
-                break
-            if piece:
-                yield ReasonText(text=piece)
-        if piece := stream.finish():
-            yield ReasonText(text=piece)
-        seg = generation.seg_embedding
-        yield ReasonDone(
-            answer=generation.text,
-            seg_embedding=None if seg is None else from_torch(seg),
-            seg_probability=generation.seg_probability,
-            token_count=len(generation.token_ids),
-        )
+    def _decode(self, answer: Answering) -> Iterator[ReasonEvent]:
+        rows = Rows(self._model, [answer.prefix])
+        while not answer.decoding.finished:
+            step(rows, [answer.decoding])
+            yield from answer.events()

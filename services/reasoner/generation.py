@@ -9,13 +9,14 @@ first `<SEG>` counts. This module knows neither modes nor events.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from services.reasoner.model import ReasonerModel, pad, positions_of
-from services.reasoner.prefix_cache import Prefix, prefill, stack_prefixes
+from services.reasoner.model import ReasonerModel
+from services.reasoner.prefix_cache import Prefix, prefill
 from services.reasoner.prompt import Prompt
+from services.reasoner.rows import Rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,63 +70,133 @@ class AnswerTrie:
         return tuple(tokens)
 
 
-@dataclass(kw_only=True, slots=True)
-class _Answer:
-    """An answer while it grows."""
+class Decoding:
+    """One answer as it is decoded: what to feed next, and what the states say about it.
 
-    model: ReasonerModel
-    limit: int
-    ids: list[int] = field(default_factory=list)
-    seg_embedding: torch.Tensor | None = None
-    seg_probability: float = 0.0
-    awaits_seg: bool = False
-    """`<SEG>` was chosen and its state is not there yet."""
+    The passes are run by `step`, for this answer alone or for many at once.
+
+    Args:
+        model: in evaluation mode.
+        suffix: prompt ids after the prefix.
+        limit: most tokens of the answer, at least 1.
+        trie: answers that are likely; the tokens are the same with and without.
+    """
+
+    def __init__(
+        self, model: ReasonerModel, suffix: Sequence[int], *, limit: int, trie: AnswerTrie | None = None
+    ) -> None:
+        self._model = model
+        self._suffix = tuple(suffix)
+        self._limit = limit
+        self._node = trie
+        self._guess: tuple[int, ...] = ()
+        self._seg_embedding: torch.Tensor | None = None
+        self._seg_probability = 0.0
+        self._awaits_seg = False
+        self._passes = 0
+        self.token_ids: list[int] = []
+        """Those that are certain."""
+        self.feeds: tuple[int, ...] = self._suffix
+        """Ids to run in the next pass."""
 
     @property
     def finished(self) -> bool:
-        return len(self.ids) >= self.limit or self.ids[-1] == self.model.tokenizer.eos_id
+        """The answer is whole; no pass is needed any more."""
+        return not self.feeds
 
-    def add(self, token: int, probability: float) -> None:
-        self.ids.append(token)
-        if token == self.model.tokenizer.seg_id and self.seg_embedding is None and not self.awaits_seg:
-            self.seg_probability = probability
-            self.awaits_seg = True
+    @property
+    def predicts(self) -> int:
+        """How many states of the next pass, counted from its end, predict a token."""
+        return 0 if self._ended() else 1 + len(self._guess)
 
-    def take_state(self, state: torch.Tensor) -> None:
-        """The state (D,) at the position of the token added last."""
-        if self.awaits_seg:
-            self.seg_embedding = self.model.seg_head(state)
-            self.awaits_seg = False
+    def read(self, states: torch.Tensor, choices: Sequence[int], probabilities: Sequence[float]) -> int:
+        """Take in a pass.
 
-    def result(self, passes: int) -> Generation:
-        tokenizer = self.model.tokenizer
+        Args:
+            states: (L, D) of the L ids in `feeds`.
+            choices: the most probable token after each of the last `predicts` states.
+            probabilities: of these choices.
+
+        Returns:
+            How many of the ids, counted from the end, were wrong and are to be forgotten.
+        """
+        self._passes += 1
+        last = len(states) - 1 - len(self._guess)
+        self._take_state(states[last])
+        if self._ended():
+            self.feeds = ()
+            return 0
+        guess, accepted = self._guess, 0
+        for position, token in enumerate(choices):
+            self._add(token, probabilities[position])
+            right = position < len(guess) and guess[position] == token
+            if right:
+                accepted += 1
+                self._take_state(states[last + accepted])
+            if self._ended() or not right:
+                break
+        self._guess = ()
+        if not self._ended():
+            self._guess = self._node.forced() if self._node else ()
+            self.feeds = (self.token_ids[-1], *self._guess)
+        else:
+            # `<SEG>` at the limit was not fed yet.
+            self.feeds = (self.token_ids[-1],) if self._awaits_seg else ()
+        return len(guess) - accepted
+
+    def rewind(self) -> None:
+        """Go on from the prefix: the next pass feeds everything that is certain."""
+        self._guess = ()
+        self.feeds = (*self._suffix, *self.token_ids)
+
+    def result(self) -> Generation:
+        """The answer as far as it goes."""
         return Generation(
-            token_ids=tuple(self.ids),
-            text=tokenizer.visible(self.ids),
-            seg_embedding=self.seg_embedding,
-            seg_probability=self.seg_probability,
-            passes=passes,
+            token_ids=tuple(self.token_ids),
+            text=self._model.tokenizer.visible(self.token_ids),
+            seg_embedding=self._seg_embedding,
+            seg_probability=self._seg_probability,
+            passes=self._passes,
         )
 
+    def _ended(self) -> bool:
+        """No token comes any more."""
+        ids = self.token_ids
+        return len(ids) >= self._limit or (len(ids) > 0 and ids[-1] == self._model.tokenizer.eos_id)
 
-class _Row:
-    """One sequence on a clone of its prefix."""
+    def _add(self, token: int, probability: float) -> None:
+        self.token_ids.append(token)
+        self._node = self._node.child(token) if self._node else None
+        if token == self._model.tokenizer.seg_id and self._seg_embedding is None and not self._awaits_seg:
+            self._seg_probability = probability
+            self._awaits_seg = True
 
-    def __init__(self, model: ReasonerModel, prefix: Prefix) -> None:
-        self._model = model
-        self._cache = prefix.clone()
-        self.passes = 0
+    def _take_state(self, state: torch.Tensor) -> None:
+        """The state (D,) at the position of the token added last."""
+        if self._awaits_seg:
+            self._seg_embedding = self._model.seg_head(state)
+            self._awaits_seg = False
 
-    @torch.inference_mode()
-    def feed(self, ids: Sequence[int]) -> torch.Tensor:
-        """Run ids (L,) in one pass; returns their states (L, D)."""
-        self.passes += 1
-        return self._model.run(self._model.splice(ids).embeddings.unsqueeze(0), cache=self._cache)[0]
 
-    def drop(self, count: int) -> None:
-        """Forget the last `count` positions."""
-        if count:
-            self._cache.crop(-count)
+@torch.inference_mode()
+def step(rows: Rows, decodings: Sequence[Decoding]) -> None:
+    """One pass for some answers.
+
+    Args:
+        rows: one for each answer.
+        decodings: none of them finished.
+    """
+    states = rows.feed([decoding.feeds for decoding in decodings])
+    counts = [decoding.predicts for decoding in decodings]
+    choices, probabilities = _choose(
+        rows.model, torch.cat([row[len(row) - n :] for row, n in zip(states, counts, strict=True)])
+    )
+    wrong, start = [], 0
+    for decoding, row, count in zip(decodings, states, counts, strict=True):
+        mine = slice(start, start + count)
+        wrong.append(decoding.read(row, choices[mine], probabilities[mine]))
+        start += count
+    rows.drop(wrong)
 
 
 def decode(
@@ -146,33 +217,14 @@ def decode(
     Returns:
         The whole answer.
     """
-    row = _Row(model, prefix)
-    answer = _Answer(model=model, limit=limit)
-    node = trie
-    guess: tuple[int, ...] = ()
-    states = row.feed(suffix)[-1:]
-    while True:
-        choices, probabilities = _choose(model, states)
-        accepted = 0
-        for position, token in enumerate(choices):
-            answer.add(token, probabilities[position])
-            node = node.child(token) if node else None
-            yield token
-            right = position < len(guess) and guess[position] == token
-            if right:
-                accepted += 1
-                _take_state(answer, states[position + 1])
-            if answer.finished or not right:
-                break
-        if answer.finished:
-            if answer.awaits_seg:
-                row.drop(len(guess) - accepted)
-                _take_state(answer, row.feed(answer.ids[-1:])[0])
-            return answer.result(row.passes)
-        row.drop(len(guess) - accepted)
-        guess = node.forced() if node else ()
-        states = row.feed((answer.ids[-1], *guess))
-        _take_state(answer, states[0])
+    rows = Rows(model, [prefix])
+    decoding = Decoding(model, suffix, limit=limit, trie=trie)
+    told = 0
+    while not decoding.finished:
+        step(rows, [decoding])
+        yield from decoding.token_ids[told:]
+        told = len(decoding.token_ids)
+    return decoding.result()
 
 
 def generate(
@@ -212,36 +264,16 @@ def generate_batch(
     pairs = list(pair_index) if pair_index is not None else list(range(len(prompts)))
     limit = limit or model.config.max_new_tokens
     prefixes = {i: prefill(model, clip_tokens[i], prompts[0].prefix) for i in sorted(set(pairs))}
-    cache = stack_prefixes([prefixes[i] for i in pairs])
-    answers = [_Answer(model=model, limit=limit) for _ in prompts]
-    passes = [0] * len(prompts)
-
-    # Left padding brings the last position of every row, which predicts, to the same place.
-    batch, mask, _ = pad([model.splice(p.suffix).embeddings for p in prompts], "left")
-    past = cache.get_seq_length()
-    mask = torch.cat([mask.new_ones(len(prompts), past), mask], dim=1)
-    active = list(range(len(prompts)))
-    states = model.run(batch, mask=mask, positions=positions_of(mask)[:, past:], cache=cache)[:, -1]
-    while True:
-        choices, probabilities = _choose(model, states)
-        for i, token, probability in zip(active, choices, probabilities, strict=True):
-            passes[i] += 1
-            if not (answers[i].ids and answers[i].finished):
-                answers[i].add(token, probability)
-        going = [n for n, i in enumerate(active) if not answers[i].finished or answers[i].awaits_seg]
-        if not going:
-            return [answer.result(n) for answer, n in zip(answers, passes, strict=True)]
-        if len(going) < len(active):
-            rows = torch.tensor(going, device=mask.device)
-            cache.batch_select_indices(rows)
-            mask, active = mask[rows], [active[n] for n in going]
-        mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
-        last = torch.tensor([[answers[i].ids[-1]] for i in active], device=mask.device)
-        states = model.run(model.embed(last), mask=mask, positions=positions_of(mask)[:, -1:], cache=cache)[
-            :, -1
-        ]
-        for i, state in zip(active, states, strict=True):
-            answers[i].take_state(state)
+    rows = Rows(model, [prefixes[i] for i in pairs])
+    decodings = [Decoding(model, prompt.suffix, limit=limit) for prompt in prompts]
+    active = decodings
+    while active:
+        step(rows, active)
+        going = [n for n, decoding in enumerate(active) if not decoding.finished]
+        if going and len(going) < len(active):
+            rows.keep(going)
+        active = [active[n] for n in going]
+    return [decoding.result() for decoding in decodings]
 
 
 @torch.inference_mode()
@@ -252,8 +284,3 @@ def _choose(model: ReasonerModel, states: torch.Tensor) -> tuple[list[int], list
     best = logits.max(dim=-1)
     probabilities = (best.values - logits.logsumexp(dim=-1)).exp()
     return best.indices.tolist(), probabilities.tolist()
-
-
-@torch.inference_mode()
-def _take_state(answer: _Answer, state: torch.Tensor) -> None:
-    answer.take_state(state)

@@ -12,6 +12,7 @@ from threading import Lock
 import torch
 from transformers import DynamicCache
 
+from reasoncd.cache_counts import CacheCounts
 from services.reasoner.model import ReasonerModel
 
 
@@ -69,20 +70,33 @@ class PrefixCache:
         self._entries: OrderedDict[tuple[str, ...], Prefix] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+        self.counts = CacheCounts()
 
     @property
-    def nbytes(self) -> int:
+    def max_bytes(self) -> int:
+        """The limit."""
+        return self._limit
+
+    @property
+    def held_bytes(self) -> int:
         """Bytes held now; at most the limit."""
         return self._bytes
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: tuple[str, ...]) -> bool:
+        """Whether a prefix is held; neither counted nor a use of it."""
+        return key in self._entries
+
     def get(self, key: tuple[str, ...]) -> Prefix | None:
         """The prefix under `key`, which becomes the most recently used, or None."""
         with self._lock:
             found = self._entries.get(key)
-            if found is not None:
+            if found is None:
+                self.counts.misses += 1
+            else:
+                self.counts.hits += 1
                 self._entries.move_to_end(key)
             return found
 
@@ -103,4 +117,5 @@ class PrefixCache:
             while self._bytes > self._limit:
                 _, oldest = self._entries.popitem(last=False)
                 self._bytes -= oldest.nbytes
+                self.counts.evictions += 1
         return fresh

@@ -15,7 +15,7 @@ from reasoncd import __version__
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
 from reasoncd.errors import CheckpointError, InvalidInputError
-from reasoncd.ports import Description
+from reasoncd.ports import Description, TensorShape
 from reasoncd.tensors import Tensor
 from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.config import VisionEncoderConfig
@@ -95,6 +95,18 @@ class VisionEncoderEngine:
             fingerprint=checkpoint.fingerprint("vision_encoder"),
             seg_space=None,
             image_size=config.image_size,
+            tensors=(
+                TensorShape(
+                    name="clip_tokens",
+                    dtype="bfloat16",
+                    shape=(2, config.clip.token_count, config.clip.width),
+                ),
+                TensorShape(
+                    name="fused_map",
+                    dtype="bfloat16",
+                    shape=(config.out_channels, config.grid_size, config.grid_size),
+                ),
+            ),
         )
         clip = change_features = None
         if "clip" in parts:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.correcting import Engines
-from benchmarks.questions import canonical_query
+from benchmarks.measuring.correcting import Engines
+from benchmarks.queries.questions import canonical_query
 from gateway.pipeline import Pipeline
 from reasoncd.ontology import REFUSAL, TARGETS, Target
 from reasoncd.ports import Clicks, DecodedMasks, Description, MaskDecoder, Mode, ReasonDone, ReasonEvent

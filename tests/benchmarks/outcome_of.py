@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from benchmarks.outcomes import MODEL, Outcome
-from benchmarks.questions import Question
-from benchmarks.score_counts import ScoreCounts
+from benchmarks.measuring.outcomes import MODEL, Outcome
+from benchmarks.measuring.score_counts import ScoreCounts
+from benchmarks.queries.questions import Question
 from reasoncd.ontology import TARGET_BY_KEY
 from training.metrics import Confusion
 

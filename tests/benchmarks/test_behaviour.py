@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.behaviour_tables import (
+from benchmarks.measuring.correcting import ROUNDS, Engines, correction_test
+from benchmarks.measuring.explanations import explanation_test
+from benchmarks.measuring.outcomes import Failure
+from benchmarks.measuring.paraphrases import PHRASES, SEEN, UNSEEN, paraphrase_test
+from benchmarks.queries.held_out import HeldOutQuery
+from benchmarks.queries.questions import Question, canonical_query, opposite
+from benchmarks.reporting.behaviour_tables import (
     correction_table,
     explanation_table,
     paraphrase_table,
     reliability_table,
 )
-from benchmarks.correcting import ROUNDS, Engines, correction_test
-from benchmarks.explanations import explanation_test
-from benchmarks.held_out import HeldOutQuery
-from benchmarks.outcomes import Failure
-from benchmarks.paraphrases import PHRASES, SEEN, UNSEEN, paraphrase_test
-from benchmarks.questions import Question, canonical_query, opposite
 from gateway.pipeline import Pipeline
 from reasoncd.ontology import TARGET_BY_KEY, Target
 from reasoncd.ports import Clicks, DecodedMasks, Description

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.answers import named_target, says_nothing_seen, says_off_topic
-from benchmarks.held_out import load_held_out, log_run
-from benchmarks.lexicon import lexicon_target
-from benchmarks.tables import table
+from benchmarks.measuring.answers import named_target, says_nothing_seen, says_off_topic
+from benchmarks.queries.held_out import load_held_out, log_run
+from benchmarks.queries.lexicon import lexicon_target
+from benchmarks.reporting.tables import table
 from gateway import wording
 from reasoncd.errors import CorruptDataError, NotFoundError
 from reasoncd.ontology import REFUSAL, TARGETS, Target

@@ -84,7 +84,7 @@ def test_the_threshold_does_not_hang_on_how_often_the_easy_absences_occur() -> N
     easy, hard, present = np.linspace(0, 0.2, 400), np.linspace(0.2, 0.6, 40), np.linspace(0.5, 1, 100)
     score = np.concatenate([easy, hard, present])
     there = np.repeat([False, False, True], [400, 40, 100])
-    absences = np.repeat(["nowhere", "opposite", "nowhere"], [400, 40, 100]).tolist()
+    absences = np.repeat(["nowhere", "opposite", "nowhere"], [400, 40, 100])
     weights = evened(absences, there)
     assert weights[:400].sum() == pytest.approx(weights[400:440].sum()) == pytest.approx(1)
     threshold = presence_threshold(score, there, weights)

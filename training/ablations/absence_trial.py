@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from reasoncd.manifest import Thresholds
 from reasoncd.ontology import MAIN_TARGETS, TARGETS, Target
@@ -21,7 +20,7 @@ from services.mask_decoder.model import Prompts
 from services.reasoner.generation import Generation
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
-from training.ablations.plan import Plan, device, load_trained
+from training.ablations.plan import Plan, device
 from training.ablations.words_trial import ask, clip_tokens, trained_reasoner
 from training.calibration import calibrate
 from training.data.bank import PairBank
@@ -31,7 +30,7 @@ from training.data.labels import NO, YES, LabelledPair
 from training.queries import QuerySampler, TrainingQuery, load_phrases
 from training.stages.reasoner import QueryBatch, ReasonerStage
 from training.stages.vision import VisionStage
-from training.workshop import CALIBRATION_SEED
+from training.workshop.workshop import CALIBRATION_SEED
 
 OFF_TOPIC = 0.1
 """Share of the questions that are not about land cover; refused in both arms."""
@@ -152,10 +151,7 @@ def absence_arm(plan: Plan, arm: Arm, seed: int, folder: Path) -> tuple[Measure,
 def _vision(plan: Plan, table: torch.Tensor) -> tuple[VisionStage, Thresholds]:
     """The finished vision stage, its heads and thresholds set as an export would."""
     stage = plan.workshop.vision_stage()
-    state = load_file(plan.workshop.weights_of("vision"))
-    # An adopted checkpoint has none of the heads that only training needs; they are not read here.
-    heads = {n: t for n, t in stage.state_dict().items() if n.startswith(("land_head.", "change_head."))}
-    load_trained(stage, {**heads, **state})
+    plan.workshop.load_finished(stage, "vision")
     stage.eval()
     real = plan.workshop.training.bank.real_data
     count, size = plan.workshop.training.calibration_pairs, plan.recipe.vision.image_size

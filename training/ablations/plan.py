@@ -5,24 +5,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from reasoncd.errors import InvalidInputError
-from training.ablations.arms import Ablation
+from training.ablations.arms import Ablation, Arm
 from training.data.bank import PairBank, build_bank
 from training.data.fixed_pairs import FixedPairs, PairKind, validation_pairs
-from training.preflight import check_disk
 from training.prompt_table import TABLE_FILE, kept_table
 from training.recipes import Recipe
-from training.run_config import RunConfig
-from training.workshop import Workshop
+from training.run.config import RunConfig
+from training.run.preflight import check_disk
+from training.workshop.workshop import Workshop
 
 MEASURED_SEED = 5003
 """Of the validation pairs that arms are measured on; thresholds and reports have other seeds."""
 
-QUERIES = Path(__file__).parents[2] / "benchmarks" / "development_queries.yaml"
+QUERIES = Path(__file__).parents[2] / "benchmarks" / "queries" / "development.yaml"
 """The project's development queries, where the sources lie side by side."""
 
 _START: Mapping[str, tuple[str, ...]] = {
@@ -94,6 +93,22 @@ class Plan:
         except ValueError as error:
             raise InvalidInputError(f"steps is {self.steps}: {error}") from error
 
+    def workshop_of(self, arm: Arm, stage: str, seed: int) -> Workshop:
+        """The working folder with an arm's recipe, one stage of which runs as short as arms do.
+
+        Args:
+            arm: whose recipe it is.
+            stage: the stage that the arm trains, `vision` or `reasoner`.
+            seed: of this run.
+
+        Raises:
+            InvalidInputError: the stage cannot run so.
+        """
+        recipe = arm.recipe(self.recipe)
+        run = self.run(getattr(recipe.staged, stage).run, seed)
+        recipe = replace(recipe, stages=recipe.staged.with_run(stage, run))
+        return Workshop(recipe, self.workshop.folder, self.workshop.say, report=self.workshop.report)
+
     def bank(self, *, scenes_only: bool = False) -> PairBank:
         """The training pairs of an arm."""
         if not self.ablation.same_pairs:
@@ -132,15 +147,3 @@ def sha256_of(path: Path) -> str:
 def device() -> torch.device:
     """Where arms are trained and measured."""
     return torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
-
-
-def load_trained(module: torch.nn.Module, state: dict[str, Any]) -> None:
-    """Put the finished weights of a run into a module made alike; what a run leaves out was never trained.
-
-    Raises:
-        InvalidInputError: they are those of another module.
-    """
-    wanted = {n for n, p in module.named_parameters() if p.requires_grad}
-    result = module.load_state_dict(state, strict=False)
-    if other := [*result.unexpected_keys, *(n for n in result.missing_keys if n in wanted)]:
-        raise InvalidInputError(f"finished weights do not fit at {other[0]}; delete the arm's folder")

@@ -16,7 +16,7 @@ from training.ablations.plan import Plan, sha256_of
 from training.ablations.queries import load_queries
 from training.ablations.vision_trial import vision_arm
 from training.ablations.words_trial import words_arm
-from training.processes import world_size
+from training.run.processes import world_size
 
 MEASURED_FILE = "measured.json"
 SETTINGS_FILE = "settings.json"

@@ -5,7 +5,6 @@ that knows nothing yet: a finished decoder would favour the encoder that it was 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,18 @@ from reasoncd.ontology import MAIN_TARGETS, TARGETS
 from services.mask_decoder.model import Prompts
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
-from training.ablations.plan import Plan, device, load_trained
+from training.ablations.plan import Plan, device
 from training.data.batches import BatchSource, presence_of_targets, stack_images
 from training.data.labels import LabelledPair, target_masks
-from training.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
-from training.loop import WEIGHTS_FILE, run_stage
+from training.importers.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
 from training.metrics import Confusion
-from training.pretraining import load_sam
 from training.prompt_table import kept_table
+from training.run.loop import WEIGHTS_FILE, run_stage
+from training.stages.loading import load_trained
 from training.stages.stage import set_precision
 from training.stages.vision import VisionStage, load_backbone
-from training.validation import MAIN_ROWS
-from training.workshop import Workshop
+from training.workshop.pretraining import load_sam
+from training.workshop.validation import MAIN_ROWS
 
 
 def vision_arm(plan: Plan, arm: Arm, seed: int, folder: Path) -> tuple[Measure, ...]:
@@ -40,19 +39,17 @@ def vision_arm(plan: Plan, arm: Arm, seed: int, folder: Path) -> tuple[Measure, 
 
 
 def _trained(plan: Plan, arm: Arm, seed: int, folder: Path) -> VisionStage:
-    recipe = arm.recipe(plan.recipe)
-    training = recipe.staged.vision
-    run = plan.run(training.run, seed)
-    recipe = replace(recipe, stages=recipe.staged.with_run("vision", run))
-    say, report = plan.workshop.say, plan.workshop.report
-    stage = Workshop(recipe, plan.workshop.folder, say, report=report).vision_stage()
+    workshop = plan.workshop_of(arm, "vision", seed)
+    training = workshop.training.vision
+    run = training.run
+    stage = workshop.vision_stage()
     _settle(stage, kept_table(plan.workshop.folder))
     finished = folder / WEIGHTS_FILE
     if not finished.exists():
-        backbone = stage.encoder.fpn is not None and recipe.vision.fpn.backbone == TIMM_MODEL
+        backbone = stage.encoder.fpn is not None and workshop.recipe.vision.fpn.backbone == TIMM_MODEL
         if backbone:
-            load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=say)))
-        load_sam(stage.encoder.sam, plan.workshop.weights_of("sam"))
+            load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=workshop.say)))
+        load_sam(stage.encoder.sam, workshop.weights_of("sam"))
         stage.freeze_pretrained(sam=True, early_backbone=backbone)
         source = BatchSource(
             plan.bank(scenes_only=arm.scenes_only),
@@ -61,8 +58,8 @@ def _trained(plan: Plan, arm: Arm, seed: int, folder: Path) -> VisionStage:
             seed=run.seed,
         )
         set_precision(stage, run.precision)
-        run_stage(stage, source.batch, run, folder, report=report)
-    load_trained(stage, load_file(finished))
+        run_stage(stage, source.batch, run, folder, report=workshop.report)
+    load_trained(stage, load_file(finished), where=str(finished))
     set_precision(stage, run.precision)
     return stage
 

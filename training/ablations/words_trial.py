@@ -18,19 +18,17 @@ from services.reasoner.build import merge
 from services.reasoner.generation import Generation, generate_batch
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prompt import build_prompt
-from services.vision_encoder.clip import ClipPatchEncoder
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
-from training.ablations.plan import Plan, device, load_trained
+from training.ablations.plan import Plan, device
 from training.ablations.queries import AskedQuery, load_queries, named_target
 from training.data.batches import stack_images
 from training.data.fixed_pairs import validation_pairs
 from training.data.labels import LabelledPair
-from training.loop import WEIGHTS_FILE, run_stage
-from training.pretraining import load_clip
-from training.prompt_table import kept_table
 from training.queries import QuerySampler, load_phrases
-from training.reasoner_start import DTYPES, start_reasoner
+from training.reasoner_start import DTYPES
+from training.run.loop import WEIGHTS_FILE, run_stage
+from training.stages.loading import load_trained
 from training.stages.reasoner import QueryBatch, QuerySource, ReasonerStage, nearest_row
 from training.stages.stage import set_precision
 
@@ -67,20 +65,16 @@ def trained_reasoner(
         folder: of this run.
         batch: step -> questions.
     """
-    recipe = arm.recipe(plan.recipe)
-    run = plan.run(recipe.staged.reasoner.run, seed)
-    clip = ClipPatchEncoder(recipe.vision.clip)
-    load_clip(clip, plan.workshop.weights_of("clip"))
-    dtype = DTYPES[recipe.reasoner.dtype]
-    model = start_reasoner(recipe.reasoner, seed=run.seed, dtype=dtype, say=plan.workshop.say)
-    stage = ReasonerStage(model, clip.eval(), kept_table(plan.workshop.folder), recipe.losses)
+    workshop = plan.workshop_of(arm, "reasoner", seed)
+    run = workshop.training.reasoner.run
+    stage = workshop.reasoner_stage()
     trained = {n for n, p in stage.named_parameters() if p.requires_grad}
     set_precision(stage, run.precision)
     finished = folder / WEIGHTS_FILE
     if not finished.exists():
-        run_stage(stage, batch, run, folder, keep=trained.__contains__, report=plan.workshop.report)
-    load_trained(stage, load_file(finished))
-    merge(stage.model, dtype=dtype)
+        run_stage(stage, batch, run, folder, keep=trained.__contains__, report=workshop.report)
+    load_trained(stage, load_file(finished), where=str(finished))
+    merge(stage.model, dtype=DTYPES[workshop.recipe.reasoner.dtype])
     return stage.to(device()).eval()
 
 

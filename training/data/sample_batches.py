@@ -15,8 +15,8 @@ from torch import Tensor
 
 from reasoncd.ports import Mode
 from training.data.samples import MaskedPair, Sample, SampleDataset
-from training.frozen_features import FrozenFeatures, resized, to_tensor
 from training.recipes.sample_training import SampleTraining
+from training.samples.frozen_features import FrozenFeatures, resized, to_tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Official weights, brought in once: SAM, CLIP, ResNet34 and LLaMA2 files, checked key by key.
 
-One module a kind of file. Pickles are read here and in `training.imagenet` alone, with
+One module a kind of file. Pickles are read here and in `training.importers.imagenet` alone, with
 `weights_only=True`; what training and serving read afterwards is safetensors.
 """
 

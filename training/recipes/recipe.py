@@ -10,7 +10,7 @@ from services.vision_encoder.config import VisionEncoderConfig
 from training.data.bank import BankConfig
 from training.losses import LossWeights
 from training.recipes.sample_training import SampleTraining
-from training.run_config import RunConfig
+from training.run.config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

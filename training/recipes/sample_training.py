@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from reasoncd.errors import InvalidInputError
-from training.precision import Precision
-from training.run_config import BestBy, RunConfig, ZeroStage
+from training.run.config import BestBy, RunConfig, ZeroStage
+from training.stages.precision import Precision
 
 TURNS = 8
 """Ways to turn and flip a square."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.precision import Precision, autocast
+from training.stages.precision import Precision, autocast
 
 
 class Stage(nn.Module):

@@ -215,7 +215,7 @@ BOX = np.array([[1, 1, 9, 9]], dtype=np.float32)
         ({"seg_embeddings": from_torch(_random(0, 32))}, "1 to 256 queries"),
         ({"seg_embeddings": from_torch(_random(257, 32))}, "1 to 256 queries"),
         ({"seg_embeddings": from_torch(_random(1, 32).bfloat16())}, "seg_embeddings: bfloat16"),
-        ({"seg_embeddings": from_torch(_random(1, 32) * float("nan"))}, "seg_embeddings holds NaN"),
+        ({"seg_embeddings": from_torch(_random(1, 32) * float("nan"))}, "seg_embeddings hold NaN"),
         ({"boxes": BOX[:, :3].copy()}, r"boxes: .*\(1, 3\)"),
         ({"boxes": np.repeat(BOX, 2, 0)}, r"boxes: .*\(2, 4\)"),
         ({"boxes": BOX.astype(np.float64)}, "boxes: float64"),

@@ -1,18 +1,24 @@
 """Tiny real models of both kinds: LLaMA format with an untied head, byte-level with a tied one."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-from reasoncd.ontology import SHORT_ANSWERS
-from services.reasoner.build import build_reasoner
+from reasoncd.ontology import REFUSAL, SHORT_ANSWERS
+from reasoncd.ports import Description, Mode
+from reasoncd.tensors import Tensor
+from services.reasoner.build import build_reasoner, merge
 from services.reasoner.config import ALL_LINEAR, LlamaDims, LoraDims, ReasonerConfig
+from services.reasoner.engine import ReasonerEngine
 from services.reasoner.llama_tokenizer import from_sentencepiece, generate_sentencepiece
 from services.reasoner.model import ReasonerModel
+from services.reasoner.prompt import build_prompt
 from services.reasoner.tokens import BASE_NAMES, ReasonerTokenizer
+from services.wire import from_torch, to_torch
 
 MakeModel = Callable[..., ReasonerModel]
 
@@ -106,3 +112,70 @@ def model(make_model: MakeModel) -> ReasonerModel:
 @pytest.fixture
 def clip_tokens() -> torch.Tensor:
     return torch.randn(3, 2, 5, 12, generator=torch.Generator().manual_seed(5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A question about a pair, and the answer to it that a tiny model was taught."""
+
+    pair: int
+    query: str
+    mode: Mode
+    answer: str
+
+    @property
+    def features(self) -> Tensor:
+        """bfloat16 (2, 5, 12)."""
+        generator = torch.Generator().manual_seed(self.pair)
+        return from_torch(torch.randn(2, 5, 12, generator=generator).bfloat16())
+
+
+LESSONS = (
+    Lesson(pair=0, query="new houses", mode=Mode.SHORT, answer="New buildings: <SEG>"),
+    Lesson(
+        pair=0,
+        query="Where did people get more living space?",
+        mode=Mode.EXPLAINED,
+        answer="Roofs rose where fields were. New buildings: <SEG>",
+    ),
+    Lesson(pair=1, query="trees", mode=Mode.SHORT, answer="Vegetation to roads: <SEG>"),
+    Lesson(pair=2, query="Did a lake dry up?", mode=Mode.EXPLAINED, answer="It is dry. Lost water: <SEG>"),
+    Lesson(pair=1, query="who won the cup?", mode=Mode.SHORT, answer=REFUSAL),
+)
+"""Answers of different lengths in both modes, two about one pair, one without `<SEG>`."""
+
+
+def engine_of(model: ReasonerModel) -> ReasonerEngine:
+    """An engine of a merged model, with nothing cached."""
+    return ReasonerEngine(
+        model,
+        Description(
+            component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def taught_model(make_model: MakeModel) -> ReasonerModel:
+    """A tiny model that learned `LESSONS`: untrained ones only repeat one token."""
+    model = make_model(1)
+    model.config = replace(model.config, max_new_tokens=64)
+    clip = torch.stack([to_torch(lesson.features).float() for lesson in LESSONS])
+    prompts = [build_prompt(model.tokenizer, lesson.query, lesson.mode) for lesson in LESSONS]
+    answers = [lesson.answer for lesson in LESSONS]
+    # The frozen base of a random model cannot be steered by its adapter alone.
+    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
+    for _ in range(600):
+        out = model(clip, prompts, answers)
+        loss = torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
+        if loss < 0.02:
+            return merge(model, dtype=torch.float32)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    raise AssertionError("the tiny model did not learn its answers")
+
+
+@pytest.fixture
+def taught_engine(taught_model: ReasonerModel) -> ReasonerEngine:
+    return engine_of(taught_model)

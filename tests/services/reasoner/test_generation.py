@@ -229,11 +229,11 @@ def test_prefix_cache_is_bounded_in_bytes_and_drops_the_least_recently_used() ->
     cache.get_or_compute(("c",), lambda: small(10))
     assert cache.get(("b",)) is None
     assert cache.get(("a",)) is not None
-    assert (len(cache), cache.nbytes) == (2, 160)
+    assert (len(cache), cache.held_bytes) == (2, 160)
     # What is larger than the bound is used and not kept.
     assert cache.get_or_compute(("big",), lambda: small(100)).length == 100
     assert cache.get(("big",)) is None
-    assert cache.nbytes == 160
+    assert cache.held_bytes == 160
     empty = PrefixCache(0)
     empty.get_or_compute(("a",), lambda: small(1))
     assert len(empty) == 0

@@ -8,9 +8,9 @@ from training import recipes
 from training.ablations.arms import ABLATIONS
 from training.ablations.names import AblationName
 from training.ablations.plan import Plan
-from training.adoption import adopt
 from training.recipes import Recipe
-from training.workshop import Workshop
+from training.workshop.adoption import adopt
+from training.workshop.workshop import Workshop
 
 QUERIES = """queries:
   - {level: D1, target: building.gain, q: "new homes"}

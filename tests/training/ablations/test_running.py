@@ -15,10 +15,10 @@ from training.ablations.names import AblationName
 from training.ablations.plan import Plan
 from training.ablations.running import MEASURED_FILE, run_ablation
 from training.cli import app
-from training.loop import WEIGHTS_FILE
 from training.prompt_table import kept_table
 from training.recipes import Recipe
-from training.workshop import Workshop
+from training.run.loop import WEIGHTS_FILE
+from training.workshop.workshop import Workshop
 
 pytestmark = pytest.mark.contract
 

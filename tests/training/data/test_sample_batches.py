@@ -16,8 +16,8 @@ from services.vision_encoder.sam import SamImageEncoder
 from training.data.sample_batches import SampleSource, mode_of, resized_mask, turned
 from training.data.samples import MaskedPair, Sample, export_samples, read_samples
 from training.data.scenes import render_pair
-from training.frozen_features import FrozenFeatures
 from training.recipes import SampleTraining
+from training.samples.frozen_features import FrozenFeatures
 
 pytestmark = pytest.mark.unit
 

@@ -20,7 +20,7 @@ NEAR = 0.6
 NEAR_IN_MEANING = 0.75
 """Cosine of two sentence embeddings above which an implicit phrase counts as another wording of the other."""
 
-DEVELOPMENT = Path(__file__).parents[3] / "benchmarks" / "development_queries.yaml"
+DEVELOPMENT = Path(__file__).parents[3] / "benchmarks" / "queries" / "development.yaml"
 
 RESERVED = {
     "armed conflict": r"wars?|wartime|warfare|battle\w*|arm(y|ies)|militar\w*|soldiers?|troops?|artillery|"

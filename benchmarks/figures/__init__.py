@@ -1,0 +1,1 @@
+"""Figures out of a report's JSON, and pictures of single answers."""

@@ -1,0 +1,1 @@
+"""Reports, figures and pictures as one HTML file."""

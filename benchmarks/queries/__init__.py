@@ -1,0 +1,1 @@
+"""What is asked about which pair, and the controls that read nothing but the words."""

@@ -1,0 +1,1 @@
+"""The pages of accuracy and of understanding, as Markdown."""

@@ -1,0 +1,1 @@
+"""Whether a paste's seam gives a composite away."""

@@ -1,0 +1,159 @@
+"""A multipart form as what it asks. Bounds hold while the body is read, before anything is made of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from enum import StrEnum
+from typing import TypeVar
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.checks import MAX_QUERIES, THRESHOLD_RANGE
+from gateway.server.asked import Asked, ImageNames, MapFormat
+from gateway.server.errors import MediaTypeError, TooLargeError
+from gateway.server.settings import ServerSettings
+from reasoncd.errors import CancelledError, DeadlineError, InvalidInputError
+from reasoncd.ports import Mode
+
+NAMES = ImageNames(t1="t1", t2="t2")
+FIELDS = ("t1", "t2", "query", "mode", "threshold", "with_probability", "map_format")
+TEXT_BYTES = 64 * 2**10
+"""Of one field that is no file; the longest question takes an eighth of it."""
+
+_KIND = "multipart/form-data"
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, where they are counted, and off the disk."""
+
+    spool_max_size = 2**62
+
+
+async def read_form(request: Request, settings: ServerSettings, hold: Callable[[int], None]) -> Asked:
+    """What a request asks.
+
+    Args:
+        request: its body has not been touched.
+        settings: bounds.
+        hold: counts bytes before they are read, and raises where there is no room.
+
+    Raises:
+        TooLargeError, MediaTypeError, InvalidInputError: the body or a field cannot be used.
+        OverloadedError: of `hold`.
+        DeadlineError, CancelledError: the body did not come in time, or its sender has left.
+    """
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != _KIND:
+        raise MediaTypeError(f"content-type is {kind[:60]!r}; send {_KIND} with the files in t1 and t2")
+    body = _bounded(request, settings.message_bytes, hold)
+    parser = _InMemory(
+        request.headers, body, max_files=2, max_fields=MAX_QUERIES + len(FIELDS), max_part_size=TEXT_BYTES
+    )
+    try:
+        async with asyncio.timeout(settings.receive_timeout_s):
+            form = await parser.parse()
+    except TimeoutError:
+        seconds = settings.receive_timeout_s
+        raise DeadlineError(f"the request did not arrive within {seconds:g} s; send it faster") from None
+    except ClientDisconnect:
+        raise CancelledError("the caller left before the request was there") from None
+    except MultiPartException as error:
+        said = error.message.rstrip(".")
+        raise InvalidInputError(f"the form cannot be read ({said}); send {_KIND}, see /docs") from None
+    try:
+        return await _asked(form, settings.image_bytes)
+    finally:
+        await form.close()
+
+
+async def _bounded(request: Request, most: int, hold: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
+    too_large = TooLargeError(f"the body is larger than {most} bytes; send smaller images")
+    declared = request.headers.get("content-length")
+    if declared is not None:
+        if int(declared) > most:
+            raise too_large
+        hold(int(declared))
+    count = 0
+    async for chunk in request.stream():
+        count += len(chunk)
+        if count > most:
+            raise too_large
+        if declared is None:
+            hold(len(chunk))
+        yield chunk
+
+
+async def _asked(form: FormData, image_bytes: int) -> Asked:
+    for name in form:
+        if name not in FIELDS:
+            raise InvalidInputError(f"field {name[:40]!r} is unknown; the fields are {', '.join(FIELDS)}")
+    threshold = _one(form, "threshold")
+    return Asked(
+        image_t1=await _file(form, "t1"),
+        image_t2=await _file(form, "t2"),
+        queries=tuple(_texts(form, "query")),
+        mode=_choice(form, "mode", Mode, Mode.SHORT),
+        threshold=None if threshold is None else _number(threshold),
+        with_probability=_flag(form, "with_probability"),
+        map_format=_choice(form, "map_format", MapFormat, MapFormat.PNG),
+        names=NAMES,
+        image_bytes=image_bytes,
+    )
+
+
+async def _file(form: FormData, name: str) -> bytes:
+    found = form.getlist(name)
+    if not found:
+        raise InvalidInputError(f"{name} is missing; send a PNG, JPEG or TIFF file in it")
+    if len(found) > 1:
+        raise InvalidInputError(f"{name} is sent {len(found)} times; send it once")
+    if not isinstance(found[0], UploadFile):
+        raise InvalidInputError(f"{name} is text; send a file in it, with a filename")
+    return await found[0].read()
+
+
+def _texts(form: FormData, name: str) -> list[str]:
+    found = form.getlist(name)
+    texts = [value for value in found if isinstance(value, str)]
+    if len(texts) != len(found):
+        raise InvalidInputError(f"{name} is a file; send text in it, without a filename")
+    return texts
+
+
+def _one(form: FormData, name: str) -> str | None:
+    found = _texts(form, name)
+    if len(found) > 1:
+        raise InvalidInputError(f"{name} is sent {len(found)} times; send it once")
+    return found[0].strip() if found else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        low, high = THRESHOLD_RANGE
+        raise InvalidInputError(f"threshold is {text[:40]!r}; give a number in [{low}, {high}]") from None
+
+
+def _choice(form: FormData, name: str, kind: type[Choice], default: Choice) -> Choice:
+    text = _one(form, name)
+    if text is None:
+        return default
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidInputError(f"{name} is {text[:40]!r}; use {', '.join(kind)}") from None
+
+
+def _flag(form: FormData, name: str) -> bool:
+    text = _one(form, name)
+    if text is None:
+        return False
+    flag = _FLAGS.get(text.lower())
+    if flag is None:
+        raise InvalidInputError(f"{name} is {text[:40]!r}; use true or false")
+    return flag

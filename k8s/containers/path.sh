@@ -1,0 +1,1 @@
+export PATH=/opt/reasoncd/venv/bin:$PATH

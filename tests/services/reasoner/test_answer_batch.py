@@ -1,0 +1,234 @@
+"""Answers decoded together against each by itself; random models, which wander in and out of the trie."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent, ReasonText
+from reasoncd.tensors import Tensor
+from services.reasoner import answer_batch
+from services.reasoner.answer_batch import AnswerBatch
+from services.reasoner.answering import Answering
+from services.reasoner.build import merge
+from services.reasoner.engine import ReasonerEngine
+from services.reasoner.generation import Decoding, step
+from services.reasoner.model import ReasonerModel
+from services.reasoner.rows import Rows
+from services.wire import from_torch
+
+MakeModel = Callable[..., ReasonerModel]
+Ask = tuple[int, str, Mode]
+
+ASKS: tuple[Ask, ...] = (
+    (0, "new houses", Mode.SHORT),
+    (0, "Where did people get more living space?", Mode.EXPLAINED),
+    (1, "trees", Mode.SHORT),
+    (2, "Where did a lake or pond dry up?", Mode.EXPLAINED),
+    (1, "lost fields along the river", Mode.SHORT),
+)
+"""Pair, query and mode: two ask about one pair, and both modes are mixed."""
+
+
+@pytest.fixture(scope="module", params=[1, 4, 8, 11])
+def engine(request: pytest.FixtureRequest, make_model: MakeModel) -> ReasonerEngine:
+    description = Description(
+        component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
+    )
+    model = merge(make_model(request.param, tied=request.param % 2 == 0), dtype=torch.float32)
+    return ReasonerEngine(model, description)
+
+
+def features(pair: int) -> Tensor:
+    generator = torch.Generator().manual_seed(pair)
+    return from_torch(torch.randn(2, 5, 12, generator=generator).bfloat16())
+
+
+def begin(engine: ReasonerEngine, ask: Ask) -> Answering:
+    pair, query, mode = ask
+    return engine.start(engine.question(features(pair), query, mode))
+
+
+def by_itself(engine: ReasonerEngine, ask: Ask) -> list[ReasonEvent]:
+    pair, query, mode = ask
+    return list(engine.reason(features(pair), query, mode))
+
+
+class Heard:
+    """The events of each answer, as a caller would collect them."""
+
+    def __init__(self, batch: AnswerBatch) -> None:
+        self._batch = batch
+        self._events: dict[Answering, list[ReasonEvent]] = {}
+
+    def add(self, *newcomers: Answering) -> None:
+        self._note(newcomers, self._batch.add(newcomers))
+
+    def advance(self) -> None:
+        answers = self._batch.answers
+        self._note(answers, self._batch.advance())
+
+    def finish(self) -> None:
+        while self._batch.answers:
+            self.advance()
+
+    def of(self, answer: Answering) -> list[ReasonEvent]:
+        return self._events[answer]
+
+    def _note(self, answers: Sequence[Answering], outcomes: Sequence[answer_batch.Outcome]) -> None:
+        for answer, outcome in zip(answers, outcomes, strict=True):
+            assert not isinstance(outcome, Exception), outcome
+            self._events.setdefault(answer, []).extend(outcome)
+
+
+def check_same(found: list[ReasonEvent], expected: list[ReasonEvent]) -> None:
+    """The same text and tokens; embedding and probability within rounding."""
+    *texts, done = found
+    *expected_texts, expected_done = expected
+    assert isinstance(done, ReasonDone) and isinstance(expected_done, ReasonDone)
+    assert "".join(e.text for e in texts if isinstance(e, ReasonText)) == done.answer
+    assert texts == expected_texts
+    assert (done.answer, done.token_count) == (expected_done.answer, expected_done.token_count)
+    assert done.seg_probability == pytest.approx(expected_done.seg_probability, abs=1e-4)
+    assert (done.seg_embedding is None) == (expected_done.seg_embedding is None)
+    if done.seg_embedding is not None and expected_done.seg_embedding is not None:
+        np.testing.assert_allclose(
+            done.seg_embedding.numpy(), expected_done.seg_embedding.numpy(), atol=1e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_an_answer_alone_is_bit_for_bit_that_of_the_engine(engine: ReasonerEngine, ask: Ask) -> None:
+    heard = Heard(engine.batch())
+    answer = begin(engine, ask)
+    heard.add(answer)
+    heard.finish()
+    assert heard.of(answer) == by_itself(engine, ask)
+
+
+def test_answers_together_are_those_of_each_alone(engine: ReasonerEngine) -> None:
+    heard = Heard(engine.batch())
+    answers = [begin(engine, ask) for ask in ASKS]
+    heard.add(*answers)
+    heard.finish()
+    for answer, ask in zip(answers, ASKS, strict=True):
+        check_same(heard.of(answer), by_itself(engine, ask))
+
+
+def test_some_of_these_answers_hold_seg_and_some_do_not(make_model: MakeModel) -> None:
+    """Else the comparisons above would compare less than they seem to."""
+    found = set()
+    for seed in (1, 4, 8, 11):
+        model = merge(make_model(seed, tied=seed % 2 == 0), dtype=torch.float32)
+        engine = ReasonerEngine(
+            model,
+            Description(
+                component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="s"
+            ),
+        )
+        for ask in ASKS:
+            done = by_itself(engine, ask)[-1]
+            assert isinstance(done, ReasonDone)
+            found.add(done.seg_embedding is None)
+    assert found == {True, False}
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_answers_that_join_late_are_those_of_each_alone(engine: ReasonerEngine, passes: int) -> None:
+    heard = Heard(engine.batch())
+    answers = [begin(engine, ask) for ask in ASKS]
+    for answer in answers:
+        heard.add(answer)
+        for _ in range(passes):
+            heard.advance()
+    heard.finish()
+    for answer, ask in zip(answers, ASKS, strict=True):
+        check_same(heard.of(answer), by_itself(engine, ask))
+
+
+@pytest.mark.parametrize("leaver", range(3))
+def test_who_leaves_changes_nothing_for_the_others(engine: ReasonerEngine, leaver: int) -> None:
+    batch = engine.batch()
+    heard = Heard(batch)
+    answers = [begin(engine, ask) for ask in ASKS[:3]]
+    heard.add(*answers)
+    heard.advance()
+    batch.remove([answers[leaver]])
+    assert answers[leaver] not in batch.answers
+    heard.finish()
+    assert not answers[leaver].decoding.finished or len(heard.of(answers[leaver])) > 0
+    for n, (answer, ask) in enumerate(zip(answers, ASKS, strict=False)):
+        if n != leaver:
+            check_same(heard.of(answer), by_itself(engine, ask))
+
+
+def test_when_all_leave_the_batch_can_be_used_again(engine: ReasonerEngine) -> None:
+    batch = engine.batch()
+    heard = Heard(batch)
+    first = begin(engine, ASKS[1])
+    heard.add(first)
+    batch.remove([first])
+    assert batch.answers == ()
+    assert batch.advance() == []
+    again = begin(engine, ASKS[1])
+    heard.add(again)
+    heard.finish()
+    assert heard.of(again) == by_itself(engine, ASKS[1])
+
+
+def test_a_failing_answer_fails_alone(engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [begin(engine, ask) for ask in ASKS]
+    broken = answers[1].decoding
+    passes = 0
+
+    def step_that_breaks(rows: Rows, decodings: Sequence[Decoding]) -> None:
+        nonlocal passes
+        passes += 1
+        step(rows, decodings)
+        # Only now: some have already read their tokens, and must not lose or double any.
+        if broken in decodings and passes > 2:
+            raise RuntimeError("the row is broken")
+
+    monkeypatch.setattr(answer_batch, "step", step_that_breaks)
+    batch = engine.batch()
+    heard: dict[int, list[ReasonEvent]] = {n: [] for n in range(len(answers))}
+    failed: list[tuple[int, Exception]] = []
+
+    def note(those: Sequence[Answering], outcomes: Sequence[answer_batch.Outcome]) -> None:
+        for answer, outcome in zip(those, outcomes, strict=True):
+            n = answers.index(answer)
+            if isinstance(outcome, Exception):
+                failed.append((n, outcome))
+            else:
+                heard[n] += outcome
+
+    note(answers, batch.add(answers))
+    while batch.answers:
+        those = batch.answers
+        note(those, batch.advance())
+    if by_itself(engine, ASKS[1])[-1] not in heard[1]:
+        assert [n for n, _ in failed] == [1]
+        assert "the row is broken" in str(failed[0][1])
+    monkeypatch.undo()
+    for n, ask in enumerate(ASKS):
+        if n != 1:
+            check_same(heard[n], by_itself(engine, ask))
+
+
+def test_a_batch_that_never_works_still_answers_everybody(
+    engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step_for_one(rows: Rows, decodings: Sequence[Decoding]) -> None:
+        if len(decodings) > 1:
+            raise torch.OutOfMemoryError("no memory for so many")
+        step(rows, decodings)
+
+    monkeypatch.setattr(answer_batch, "step", step_for_one)
+    heard = Heard(engine.batch())
+    answers = [begin(engine, ask) for ask in ASKS[:3]]
+    heard.add(*answers)
+    heard.finish()
+    monkeypatch.undo()
+    for answer, ask in zip(answers, ASKS, strict=False):
+        check_same(heard.of(answer), by_itself(engine, ask))

@@ -1,0 +1,94 @@
+"""Going on from a finished checkpoint, and training another reasoner against its prompt space."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reasoncd.checkpoint import Checkpoint
+from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
+from training import recipes
+from training.prompt_table import kept_space, kept_table, table_of
+from training.recipes import Recipe
+from training.workshop.adoption import START_FILE, adopt
+from training.workshop.workshop import Workshop
+
+pytestmark = pytest.mark.contract
+
+SAME_FILES = (
+    "vision_encoder/clip.safetensors",
+    "vision_encoder/change_features.safetensors",
+    "mask_decoder/mask_decoder.safetensors",
+    "mask_decoder/prompt_table.safetensors",
+)
+
+
+def _other_reasoner() -> Recipe:
+    """`paper_tiny` with a smaller language model: another reasoner for the same decoder."""
+    recipe = recipes.paper_tiny()
+    llm = replace(recipe.reasoner.llm, width=32, mlp_width=64)
+    return replace(recipe, reasoner=replace(recipe.reasoner, llm=llm))
+
+
+def test_a_checkpoint_keeps_the_prompts_it_was_trained_with(paper_tiny: Path) -> None:
+    table = table_of(Checkpoint.open(paper_tiny))
+    assert table.dtype == torch.float32
+    assert table.shape == (44, recipes.paper_tiny().decoder.embed_dim)
+
+
+def test_stages_begin_where_the_checkpoint_ends(paper_tiny: Path, tmp_path: Path) -> None:
+    assert adopt(paper_tiny, tmp_path, recipes.paper_tiny())
+    checkpoint = Checkpoint.open(paper_tiny)
+    assert torch.equal(kept_table(tmp_path), table_of(checkpoint))
+    assert kept_space(tmp_path) == checkpoint.seg_space
+    workshop = Workshop(recipes.paper_tiny(), tmp_path, say=lambda line: None)
+    # Without a further step, what is exported is what was adopted.
+    workshop.export(tmp_path / "again", "# tiny\n")
+    for name in (*SAME_FILES, "reasoner/adapter_model.safetensors", "reasoner/projections.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (paper_tiny / name).read_bytes(), name
+
+
+def test_another_reasoner_leaves_encoder_and_decoder_untouched(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = _other_reasoner()
+    assert not adopt(paper_tiny, tmp_path, recipe)
+    workshop = Workshop(recipe, tmp_path, say=lambda line: None)
+    workshop.reasoner()
+    workshop.export(tmp_path / "upgraded", "# tiny\n")
+    before, after = Checkpoint.open(paper_tiny), Checkpoint.open(tmp_path / "upgraded")
+    for name in SAME_FILES:
+        assert (after.path / name).read_bytes() == (before.path / name).read_bytes(), name
+    for part in ("vision_encoder", "mask_decoder"):
+        assert after.fingerprint(part) == before.fingerprint(part)
+    assert after.fingerprint("reasoner") != before.fingerprint("reasoner")
+    assert after.seg_space == before.seg_space
+
+
+def test_the_table_stays_while_vision_goes_on(paper_tiny: Path, tmp_path: Path) -> None:
+    adopt(paper_tiny, tmp_path, recipes.paper_tiny())
+    workshop = Workshop(recipes.paper_tiny(), tmp_path, say=lambda line: None)
+    table = kept_table(tmp_path)
+    start = load_file(tmp_path / "vision" / START_FILE)
+    workshop.vision()
+    done = load_file(workshop.weights_of("vision"))
+    assert torch.equal(kept_table(tmp_path), table)
+    assert torch.equal(done["table.rows"], start["table.rows"])
+    assert any(not torch.equal(done[n], t) for n, t in start.items() if n.startswith("decoder."))
+
+
+def test_a_stage_cut_off_is_not_taken_for_finished(paper_tiny: Path, tmp_path: Path) -> None:
+    adopt(paper_tiny, tmp_path, recipes.paper_tiny())
+    (tmp_path / "vision" / "latest").write_text("step3")
+    with pytest.raises(NotFoundError, match="run vision"):
+        Workshop(recipes.paper_tiny(), tmp_path).weights_of("vision")
+
+
+def test_other_sizes_and_used_folders_are_refused(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    wider = replace(recipe, decoder=replace(recipe.decoder, mlp_dim=128))
+    with pytest.raises(CheckpointError, match="mask_decoder of other sizes"):
+        adopt(paper_tiny, tmp_path / "wider", wider)
+    (tmp_path / "used" / "reasoner").mkdir(parents=True)
+    with pytest.raises(InvalidInputError, match="name an empty folder"):
+        adopt(paper_tiny, tmp_path / "used", recipe)

@@ -1,0 +1,1 @@
+"""The commands of `reasoncd-train`, one module for those that go together."""

@@ -1,0 +1,1 @@
+"""The paper's training: the whole model fitted to sample files."""

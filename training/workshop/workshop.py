@@ -1,0 +1,297 @@
+"""The workshop: runs the stages of a recipe in one folder, and exports what they made.
+
+Each stage goes on where an earlier call of it was cut off and does nothing when it has finished.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from reasoncd.checkpoint import mint_seg_space
+from reasoncd.errors import NotFoundError
+from services.vision_encoder.clip import ClipPatchEncoder
+from training.calibration import Calibration, calibrate
+from training.data.bank import BankConfig, PairBank, build_bank
+from training.data.batches import BatchSource, PairBatch
+from training.data.fixed_pairs import PairKind, validation_pairs
+from training.data.labels import LabelledPair
+from training.export import TrainedParts, export_checkpoint
+from training.importers.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
+from training.prompt_table import TABLE_FILE, keep_table, kept_space, kept_table
+from training.queries import QuerySampler, load_phrases
+from training.reasoner_start import DTYPES, start_reasoner
+from training.recipes import Recipe, StagedTraining
+from training.run.loop import run_stage
+from training.run.preflight import check_disk
+from training.run.processes import is_first, rank, wait_for_all
+from training.run.progress import PlainReport, Report
+from training.stages.joint import JointSource, JointStage
+from training.stages.loading import load_trained
+from training.stages.precision import keep_depthwise_in_float32
+from training.stages.reasoner import QuerySource, ReasonerStage
+from training.stages.stage import set_precision
+from training.stages.vision import TRAINING_HEADS, VisionStage, load_backbone
+from training.workshop.adoption import START_FILE
+from training.workshop.pretraining import (
+    load_clip,
+    load_sam,
+    pretrain_clip,
+    pretrain_sam,
+)
+from training.workshop.validation import validate_vision
+
+Say = Callable[[str], None]
+
+CALIBRATION_SEED = 4001
+"""Of the validation pairs that thresholds are chosen on; the reported lists have other seeds."""
+_VALIDATION_SEED = 0
+_VALIDATION_PAIRS = 60
+
+
+class Workshop:
+    """The stages of one recipe in one working folder.
+
+    Args:
+        recipe: what to train.
+        folder: where run state and finished weights are kept.
+        say: is told one line now and then.
+        report: is told how far a run is; lines through `say` where there is none.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, say: Say = print, *, report: Report | None = None
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.say = say
+        self.report = report or PlainReport(say)
+
+    @property
+    def training(self) -> StagedTraining:
+        """How long each stage runs."""
+        return self.recipe.staged
+
+    def bank(self) -> PairBank:
+        """The training pairs, rendered on the first call."""
+
+        def progress(done: int, total: int) -> None:
+            if done % 200 == 0 or done == total:
+                self.say(f"rendered {done} of {total} pairs")
+
+        config = self.training.bank
+        # The others read what the first process renders.
+        if is_first():
+            if not (self.folder / config.name).exists():
+                check_disk(_bank_bytes(config), self.folder, "the bank of training pairs")
+            build_bank(self.folder, config, progress, workers=torch.get_num_threads())
+        wait_for_all()
+        return PairBank(build_bank(self.folder, config))
+
+    def weights_of(self, stage: str) -> Path:
+        """Finished weights of a stage.
+
+        Raises:
+            NotFoundError: the stage has not finished yet.
+        """
+        path = self.folder / stage / "weights.safetensors"
+        if path.exists():
+            return path
+        # Adopted and never trained on: the checkpoint's weights are the stage's.
+        start = self.folder / stage / START_FILE
+        if start.exists() and not (start.parent / "latest").exists():
+            return start
+        raise NotFoundError(f"{path} is not there yet; run `reasoncd-train run {stage}` to its end first")
+
+    def load_finished(self, stage: nn.Module, name: str) -> None:
+        """Give a stage its finished weights.
+
+        Args:
+            stage: as the recipe builds it.
+            name: of the stage.
+
+        Raises:
+            NotFoundError: it has not finished yet.
+            CheckpointError: it was trained by another recipe.
+        """
+        path = self.weights_of(name)
+        load_trained(stage, load_file(path), where=str(path), optional=TRAINING_HEADS)
+
+    def _begin(self, stage: nn.Module, name: str) -> bool:
+        """Give a stage the weights of an adopted checkpoint, if there is one; says whether there is."""
+        path = self.folder / name / START_FILE
+        if path.exists():
+            load_trained(stage, load_file(path), where=str(path), optional=TRAINING_HEADS)
+        return path.exists()
+
+    def sam(self) -> None:
+        """Pretrain the SAM encoder."""
+        run = self.training.sam
+        pretrain_sam(self.bank(), self.recipe.vision, run, self.folder / "sam", report=self.report)
+
+    def clip(self) -> None:
+        """Pretrain CLIP."""
+        run = self.training.clip
+        pretrain_clip(self.bank(), self.recipe.vision.clip, run, self.folder / "clip", report=self.report)
+
+    def vision(self) -> None:
+        """Stage (a): vision encoder, decoder and prompt table; settles the table on the way."""
+        r, plan = self.recipe, self.training.vision
+        stage = self.vision_stage()
+        pretrained = r.vision.fpn.backbone == TIMM_MODEL
+        adopted = self._begin(stage, "vision")
+        if adopted:
+            stage.table.settled = True
+            # Not even weight decay may move what reasoners were trained to hit.
+            stage.table.rows.requires_grad_(False)
+        if not adopted:
+            if pretrained:
+                load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
+            load_sam(stage.encoder.sam, self.weights_of("sam"))
+        stage.freeze_pretrained(sam=True, early_backbone=pretrained)
+        source = BatchSource(
+            self.bank(),
+            batch_size=plan.run.micro_batch,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
+        )
+
+        def batch(step: int) -> PairBatch:
+            if step >= plan.settle_table and not stage.table.settled:
+                stage.table.settled = True
+                self._keep_table(stage.table.prompts())
+            return source.batch(step)
+
+        validate: Callable[[nn.Module], Mapping[str, float]] | None = None
+        real = self.training.bank.real_data
+        if real or plan.run.best_by is not None:
+            kind: PairKind = "composite" if real else "scene"
+            size = r.vision.image_size
+            pairs = validation_pairs(kind, "validation", _VALIDATION_PAIRS, _VALIDATION_SEED, size=size).pairs
+            validate = lambda module: validate_vision(module, pairs)  # type: ignore[arg-type]  # noqa: E731
+        set_precision(stage, plan.run.precision)
+        run_stage(stage, batch, plan.run, self.folder / "vision", report=self.report, validate=validate)
+
+    def reasoner(self) -> None:
+        """Stage (b): the reasoner against the settled table."""
+        plan = self.training.reasoner
+        stage = self.reasoner_stage()
+        self._begin(stage, "reasoner")
+        trained = {n for n, p in stage.named_parameters() if p.requires_grad}
+        source = QuerySource(
+            self.bank(),
+            QuerySampler(load_phrases()),
+            pairs=plan.pairs,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
+        )
+        set_precision(stage, plan.run.precision)
+        run_stage(
+            stage,
+            source.batch,
+            plan.run,
+            self.folder / "reasoner",
+            keep=trained.__contains__,
+            report=self.report,
+        )
+
+    def joint(self) -> None:
+        """Stage (c): reasoner and decoder together."""
+        plan = self.training.joint
+        stage = self._joint_stage()
+        trained = {n for n, p in stage.named_parameters() if p.requires_grad}
+        pairs = BatchSource(
+            self.bank(),
+            batch_size=plan.pairs,
+            queries_per_pair=plan.queries_per_pair,
+            seed=plan.run.seed,
+            rank=rank(),
+        )
+        sampler = QuerySampler(load_phrases(), off_topic=0.25)
+        source = JointSource(pairs, sampler, extra=plan.extra)
+        set_precision(stage, plan.run.precision)
+        run_stage(
+            stage,
+            source.batch,
+            plan.run,
+            self.folder / "joint",
+            keep=trained.__contains__,
+            report=self.report,
+        )
+
+    def export(self, path: Path, model_card: str) -> Calibration:
+        """Write the checkpoint of everything that has finished; joint tuning is used where it has."""
+        joint = self.folder / "joint" / "weights.safetensors"
+        stage = self._joint_stage()
+        if joint.exists():
+            load_trained(stage, load_file(joint), where=str(joint), optional=TRAINING_HEADS)
+        else:
+            self.say("joint tuning has not finished; exporting the stages before it")
+        stage.eval()
+        encoder, decoder = stage.vision.encoder, stage.vision.decoder
+        pairs = self.unseen_pairs(self.training.calibration_pairs, scenes=0.3)
+        calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
+        export_checkpoint(
+            path,
+            TrainedParts(
+                preset=self.recipe.preset,
+                clip=stage.reasoner.clip,
+                encoder=encoder,
+                decoder=decoder,
+                reasoner=stage.reasoner.model,
+                table=kept_table(self.folder),
+                thresholds=calibration.thresholds,
+                seg_space=kept_space(self.folder),
+            ),
+            model_card,
+        )
+        return calibration
+
+    def _keep_table(self, table: Tensor) -> None:
+        """Write the table and mint its prompt space, once."""
+        if is_first() and not (self.folder / TABLE_FILE).exists():
+            keep_table(self.folder, table, mint_seg_space())
+
+    def vision_stage(self) -> VisionStage:
+        """Stage (a) with random weights, as the recipe sizes it."""
+        torch.manual_seed(self.training.vision.run.seed)
+        stage = VisionStage(self.recipe.vision, self.recipe.decoder, self.recipe.losses)
+        keep_depthwise_in_float32(stage.encoder)
+        return stage
+
+    def reasoner_stage(self) -> ReasonerStage:
+        """Stage (b) before its training, as the recipe sizes it, against the settled table.
+
+        Raises:
+            NotFoundError: CLIP has not finished yet, or the table is not settled.
+        """
+        clip = ClipPatchEncoder(self.recipe.vision.clip)
+        load_clip(clip, self.weights_of("clip"))
+        config = self.recipe.reasoner
+        model = start_reasoner(
+            config, seed=self.training.reasoner.run.seed, dtype=DTYPES[config.dtype], say=self.say
+        )
+        return ReasonerStage(model, clip.eval(), kept_table(self.folder), self.recipe.losses)
+
+    def unseen_pairs(self, count: int, *, scenes: float = 0.0) -> tuple[LabelledPair, ...]:
+        """Validation pairs of the recipe's size: composites and a share of scenes, or scenes alone."""
+        size = self.recipe.vision.image_size
+        drawn = round(count * scenes) if self.training.bank.real_data else count
+        kinds: tuple[tuple[PairKind, int], ...] = (("composite", count - drawn), ("scene", drawn))
+        lists = [validation_pairs(k, "validation", n, CALIBRATION_SEED, size=size) for k, n in kinds if n]
+        return tuple(pair for one in lists for pair in one.pairs)
+
+    def _joint_stage(self) -> JointStage:
+        vision, reasoner = self.vision_stage(), self.reasoner_stage()
+        self.load_finished(vision, "vision")
+        self.load_finished(reasoner, "reasoner")
+        return JointStage(vision, reasoner, self.recipe.losses)
+
+
+def _bank_bytes(config: BankConfig) -> int:
+    """Two images and two label maps for each pair."""
+    return config.count * 2 * config.size**2 * 4
