@@ -11,9 +11,12 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.deploy import deploy
 from gateway.commands.detect import detect
 from gateway.commands.fetch_base import fetch_base
+from gateway.commands.serve import serve
 from gateway.commands.terminal import debugging, say_fault
+from gateway.commands.up import up
 from reasoncd import __version__
 
 app = typer.Typer(
@@ -25,6 +28,9 @@ app = typer.Typer(
 )
 app.command()(detect)
 app.command("fetch-base")(fetch_base)
+app.command()(up)
+app.command()(deploy)
+app.command()(serve)
 
 
 def _show_version(asked: bool) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from reasoncd.checkpoint import COMPONENTS, Checkpoint, Thresholds, write_checkpoint
 from reasoncd.manifest import SegSpaceOwner
+from services.reasoner.weights import PROJECTIONS_FILE
 
 Rewrite = Callable[..., Path]
 
@@ -62,7 +63,8 @@ def _environment_restored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rewrite() -> Rewrite:
-    """Writes a valid checkpoint with the weights of another and other thresholds or prompt spaces."""
+    """Writes a valid checkpoint with the weights of another and other thresholds or prompt spaces, or with a
+    reasoner that projects images larger or smaller."""
 
     def rewritten(
         source: Path,
@@ -70,6 +72,7 @@ def rewrite() -> Rewrite:
         *,
         thresholds: Thresholds | None = None,
         seg_space: Mapping[SegSpaceOwner, str] | None = None,
+        reasoner_scale: float = 1.0,
     ) -> Path:
         old = Checkpoint.open(source)
 
@@ -77,6 +80,13 @@ def rewrite() -> Rewrite:
             for component in COMPONENTS:
                 shutil.copytree(source / component, folder / component, dirs_exist_ok=True)
             shutil.copy(source / "README.md", folder)
+            if reasoner_scale != 1.0:
+                file = folder / "reasoner" / PROJECTIONS_FILE
+                from safetensors.torch import load_file, save_file
+
+                weights = load_file(file)
+                weights["clip_projection.weight"] *= reasoner_scale
+                save_file(weights, file)
 
         write_checkpoint(
             path,

@@ -29,6 +29,7 @@ BREAKS = [
     ("no-torch", "gateway/pipeline.py", "import transformers"),
     ("models", "services/mask_decoder/model.py", "import grpc"),
     ("models", "services/reasoner/model.py", "import ray"),
+    ("models", "services/mask_decoder/engine.py", "import services.serving.settings"),
 ]
 
 

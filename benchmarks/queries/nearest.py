@@ -5,20 +5,14 @@ the same embeddings. Neither reads an image or writes an answer. If one of them 
 implicit phrases, the model does not reason beyond what resemblance gives.
 """
 
-import hashlib
-from collections.abc import Sequence
-from typing import Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from reasoncd.base_models import cache_dir
 from reasoncd.ontology import MAIN_CLASSES, TARGET_BY_KEY, TARGETS, Target
 from training.queries import PhraseBank, explicit_queries
-
-F32 = NDArray[np.float32]
+from training.queries.kept_vectors import F32, Embedder, kept_vectors
 
 # All four numbers are those that did best on the development queries: a control should be strong.
 NEIGHBOURS = 40
@@ -31,19 +25,13 @@ _ROUNDS = 100
 _WHOLE = {"tree": "vegetation", "low_vegetation": "vegetation"}
 
 
-class Embedder(Protocol):
-    """Texts to float32 (n, D) rows of unit length."""
-
-    def embed(self, texts: Sequence[str]) -> F32: ...  # noqa: D102
-
-
 class NearestPhrases:
     """Finds a query's target among the training's phrases.
 
     Args:
         embedder: texts to vectors.
         phrases: the bank; off-topic lines are a target of their own.
-        keep: whether the phrases' vectors are kept in the cache folder for the next run.
+        keep: whether the phrases' vectors are kept in the cache for the next run.
     """
 
     def __init__(self, embedder: Embedder, phrases: PhraseBank, *, keep: bool = True) -> None:
@@ -52,7 +40,8 @@ class NearestPhrases:
         self._targets: tuple[Target | None, ...] = tuple(dict.fromkeys(target for _, target in lines))
         places = {target: i for i, target in enumerate(self._targets)}
         self._labels = np.array([places[target] for _, target in lines])
-        self._vectors = _vectors(embedder, [text for text, _ in lines], keep=keep)
+        texts = [text for text, _ in lines]
+        self._vectors = kept_vectors(embedder, texts) if keep else embedder.embed(texts)
         self._weight: tuple[F32, F32] | None = None
         self._known: dict[str, F32] = {}
 
@@ -91,23 +80,6 @@ def _lines(phrases: PhraseBank) -> list[tuple[str, Target | None]]:
         texts += [*phrases.synonyms.get(target.key, ()), *explicit_queries(target)]
         found += [(text, asked) for text in texts]
     return found + [(p.query, None) for p in phrases.off_topic]
-
-
-def _vectors(embedder: Embedder, texts: list[str], *, keep: bool) -> F32:
-    """Embed the bank once: it takes a minute, and the next run asks for the same."""
-    if not keep:
-        return embedder.embed(texts)
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
-    path = cache_dir() / "phrase-vectors" / f"{digest[:32]}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    vectors = embedder.embed(texts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: a run that is broken off must not leave a part behind.
-    part = path.with_suffix(".part.npy")
-    np.save(part, vectors)
-    part.replace(path)
-    return vectors
 
 
 def _regression(vectors: F32, labels: NDArray[np.int64], classes: int) -> tuple[F32, F32]:

@@ -24,6 +24,7 @@ from reasoncd.rpc.scope import current_scope, enter
 
 EVENTS_AHEAD = 16
 """Events that the work on a request may be ahead of its caller."""
+PULSE_S = 15.0
 LEAVING = "the gateway is going down; ask again, and another one answers"
 
 Value = TypeVar("Value")
@@ -52,9 +53,9 @@ class FrontDoor:
         self._draining = self._stopping = False
 
     @property
-    def draining(self) -> bool:
-        """Whether nothing new is taken."""
-        return self._draining
+    def requests(self) -> int:
+        """Requests that are in work or waiting."""
+        return self._admission.requests
 
     def authenticate(self, authorization: str | None) -> Token | None:
         """The caller's token; None where there are no tokens.
@@ -132,9 +133,15 @@ class FrontDoor:
         return await self._in_thread(self._workers, place, work)
 
     async def events(
-        self, place: Place, asked: Asked, write: Callable[[Told], Value]
+        self, place: Place, asked: Asked, write: Callable[[Told], Value], *, pulse: Value | None = None
     ) -> AsyncGenerator[Value, None]:
         """The same, with what happens as it happens; closing the generator cancels the request.
+
+        Args:
+            place: of the request.
+            asked: what it asks.
+            write: makes what is sent of an event, in the thread.
+            pulse: given whenever nothing has happened for `PULSE_S` seconds.
 
         Yields:
             What `write` made of each event, in order.
@@ -181,10 +188,16 @@ class FrontDoor:
                 if working.done():
                     break
                 news.clear()
+                remaining = scope.remaining_s()
                 try:
-                    await asyncio.wait_for(news.wait(), scope.remaining_s())
+                    await asyncio.wait_for(
+                        news.wait(), min(PULSE_S, PULSE_S if remaining is None else remaining)
+                    )
                 except TimeoutError:
-                    raise _late() from None
+                    if scope.remaining_s() == 0:
+                        raise _late() from None
+                    if pulse is not None:
+                        yield pulse
             working.result()
         finally:
             if not working.done():

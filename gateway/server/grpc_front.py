@@ -151,7 +151,7 @@ class ChangeDetection:
 class UnknownCalls(grpc.GenericRpcHandler):
     """Refuses every call that no handler before it knows."""
 
-    def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any]":
         """A handler for any method."""
         called = str(handler_call_details.method).strip("/")[:100]
 

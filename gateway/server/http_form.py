@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.checks import MAX_QUERIES, THRESHOLD_RANGE
+from gateway.checks import THRESHOLD_RANGE
 from gateway.server.asked import Asked, ImageNames, MapFormat
 from gateway.server.errors import MediaTypeError, TooLargeError
 from gateway.server.settings import ServerSettings
@@ -18,6 +18,10 @@ from reasoncd.ports import Mode
 
 NAMES = ImageNames(t1="t1", t2="t2")
 FIELDS = ("t1", "t2", "query", "mode", "threshold", "with_probability", "map_format")
+MAX_FILES = 8
+"""So that one too many is told by its name; two are used."""
+MAX_FIELDS = 256
+"""That are no files: enough to be told how many questions are too many."""
 TEXT_BYTES = 64 * 2**10
 """Of one field that is no file; the longest question takes an eighth of it."""
 
@@ -51,7 +55,7 @@ async def read_form(request: Request, settings: ServerSettings, hold: Callable[[
         raise MediaTypeError(f"content-type is {kind[:60]!r}; send {_KIND} with the files in t1 and t2")
     body = _bounded(request, settings.message_bytes, hold)
     parser = _InMemory(
-        request.headers, body, max_files=2, max_fields=MAX_QUERIES + len(FIELDS), max_part_size=TEXT_BYTES
+        request.headers, body, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=TEXT_BYTES
     )
     try:
         async with asyncio.timeout(settings.receive_timeout_s):

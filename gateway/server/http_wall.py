@@ -64,7 +64,8 @@ class HttpWall:
         except asyncio.CancelledError:
             current_scope().cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - what gets out is a bare 500, or shows more than it should
+        except Exception as error:
+            # What gets out of here is a bare 500, or shows more than it should.
             told = as_error(error, current_scope())
             if call is not None:
                 call.failed(told.code)

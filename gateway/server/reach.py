@@ -37,6 +37,8 @@ class Reach:
         self._error: ReasonCDError = UnavailableError("the model has not answered yet; ask again")
         self._ready = False
         self._shown: Parts | None = None
+        self.answered = asyncio.Event()
+        """Set once the model has answered."""
         self.health = health.aio.HealthServicer()
         """The servicer of `grpc.health.v1`."""
 
@@ -85,6 +87,7 @@ class Reach:
                 if not self._ready:
                     _LOG.info("the model answers")
                 await self._tell(ready=True)
+                self.answered.set()
             await asyncio.sleep(self._every_s)
 
     async def stop(self, error: ReasonCDError) -> None:

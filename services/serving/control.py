@@ -94,19 +94,22 @@ def order(path: Path, *, application: str, checkpoint: Path) -> None:
         NotFoundError: nobody listens there.
         UnavailableError: it was not carried out; the sentence says why.
     """
-    try:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(path))
-    except OSError:
-        raise NotFoundError(f"no launch listens at {path}; start one, or name its --control file") from None
-    with connection, connection.makefile("rw", encoding="utf-8") as lines:
-        print(json.dumps({"application": application, "checkpoint": str(checkpoint)}), file=lines, flush=True)
-        for line in lines:
-            told = json.loads(line)
-            if "error" in told:
-                raise UnavailableError(told["error"])
-            if "done" in told:
-                return
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            raise NotFoundError(
+                f"no launch listens at {path}; start one, or name its --control file"
+            ) from None
+        with connection.makefile("rw", encoding="utf-8") as lines:
+            asked = {"application": application, "checkpoint": str(checkpoint)}
+            print(json.dumps(asked), file=lines, flush=True)
+            for line in lines:
+                told = json.loads(line)
+                if "error" in told:
+                    raise UnavailableError(told["error"])
+                if "done" in told:
+                    return
     raise UnavailableError("the launch ended before the order was carried out; start it again")
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reasoncd.checkpoint import Checkpoint
-from reasoncd.errors import ReasonCDError
+from reasoncd.errors import InvalidInputError, ReasonCDError
 from services.serving.applications import APPLICATIONS, application_of
 from services.serving.cluster import LocalCluster
 from services.serving.control import ControlServer, Order, control_file, order
@@ -89,6 +89,10 @@ def _launch(options: argparse.Namespace) -> None:
     ServingSettings.from_environment(environment)
     Checkpoint.open(options.checkpoint)
     applications = tuple(application_of(name) for name in options.applications.split(",") if name)
+    if not applications:
+        raise InvalidInputError(f"--applications is {options.applications!r}; name at least one application")
+    if options.replicas < 1:
+        raise InvalidInputError(f"--replicas is {options.replicas}; give at least 1")
     cluster = LocalCluster(
         port=options.grpc_port,
         applications=applications,

@@ -59,6 +59,25 @@ def test_serve_files_say_what_the_code_would(overlay: str, service: str) -> None
     assert config == wanted
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays_wire_applications_as_the_shipped_configurations_do(
+    rendered: Rendered, overlay: str
+) -> None:
+    folder = ROOT / "services" / "serving" / "configs"
+    for service in of_kind(rendered(overlay), "RayService"):
+        config = serve_config_of(service)
+        functions: set[str] = set()
+        for application in config["applications"]:
+            file = folder / f"{application['name']}.yaml"
+            shipped = serve_config_of({"spec": {"serveConfigV2": file.read_text(encoding="utf-8")}})
+            (alone,) = shipped["applications"]
+            assert (application["name"], application["import_path"]) == (alone["name"], alone["import_path"])
+            names = [[each["name"] for each in one["deployments"]] for one in (application, alone)]
+            assert names[0] == names[1]
+            functions.update(shipped["grpc_options"]["grpc_servicer_functions"])
+        assert set(config["grpc_options"]["grpc_servicer_functions"]) == functions
+
+
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_what_the_manifests_import_is_there(name: str) -> None:
     application = APPLICATIONS[name]

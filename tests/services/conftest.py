@@ -1,9 +1,12 @@
 """A whole checkpoint around a tiny vision encoder and mask decoder, and modules with nothing left at zero."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from torch import nn
 
 from reasoncd.checkpoint import Checkpoint, Thresholds, write_checkpoint
 from reasoncd.config import to_dict
+from reasoncd.rpc.channel import MESSAGE_OPTIONS
 from services.mask_decoder import config as decoder_config
 from services.mask_decoder import weights as decoder_weights
 from services.mask_decoder.model import ChangeMaskDecoder
@@ -22,6 +26,7 @@ from services.vision_encoder.clip import ClipPatchEncoder
 from services.vision_encoder.model import ChangeFeatureEncoder
 
 Shake = Callable[[nn.Module], nn.Module]
+Serving = Callable[[Callable[..., None], Any], AbstractAsyncContextManager[grpc.aio.Channel]]
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +111,23 @@ def tiny_checkpoint(
 def image_pair() -> NDArray[np.uint8]:
     """uint8 (2, 128, 128, 3), the side that `paper_tiny` takes."""
     return np.random.default_rng(4).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def serving() -> Serving:
+    """Puts a servicer on a bare grpc.aio server; gives a channel to it, and closes all three at the end."""
+
+    @asynccontextmanager
+    async def start(add: Callable[..., None], servicer: Any) -> AsyncIterator[grpc.aio.Channel]:
+        server = grpc.aio.server(options=MESSAGE_OPTIONS)
+        add(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=MESSAGE_OPTIONS) as channel:
+                yield channel
+        finally:
+            await server.stop(None)
+            servicer.close()
+
+    return start

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from reasoncd.ontology import REFUSAL, SHORT_ANSWERS
-from reasoncd.ports import Description, Mode
+from reasoncd.ports import Description, Mode, TensorShape
 from reasoncd.tensors import Tensor
 from services.reasoner.build import build_reasoner, merge
 from services.reasoner.config import ALL_LINEAR, LlamaDims, LoraDims, ReasonerConfig
@@ -150,7 +150,12 @@ def engine_of(model: ReasonerModel) -> ReasonerEngine:
     return ReasonerEngine(
         model,
         Description(
-            component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
+            component="reasoner",
+            version="1",
+            preset="test",
+            fingerprint="f" * 64,
+            seg_space="seg-1",
+            tensors=(TensorShape(name="clip_tokens", dtype="bfloat16", shape=(2, 5, 12)),),
         ),
     )
 

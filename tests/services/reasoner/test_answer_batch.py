@@ -1,13 +1,11 @@
-"""Answers decoded together against each by itself; random models, which wander in and out of the trie."""
+"""Answers decoded together against each by itself; short and explained, with and without `<SEG>`."""
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pytest
 import torch
 
-from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent, ReasonText
-from reasoncd.tensors import Tensor
+from reasoncd.ports import ReasonDone, ReasonEvent, ReasonText
 from services.reasoner import answer_batch
 from services.reasoner.answer_batch import AnswerBatch
 from services.reasoner.answering import Answering
@@ -16,43 +14,27 @@ from services.reasoner.engine import ReasonerEngine
 from services.reasoner.generation import Decoding, step
 from services.reasoner.model import ReasonerModel
 from services.reasoner.rows import Rows
-from services.wire import from_torch
+from services.wire import to_torch
+from tests.services.reasoner.conftest import LESSONS, Lesson, engine_of
 
 MakeModel = Callable[..., ReasonerModel]
-Ask = tuple[int, str, Mode]
-
-ASKS: tuple[Ask, ...] = (
-    (0, "new houses", Mode.SHORT),
-    (0, "Where did people get more living space?", Mode.EXPLAINED),
-    (1, "trees", Mode.SHORT),
-    (2, "Where did a lake or pond dry up?", Mode.EXPLAINED),
-    (1, "lost fields along the river", Mode.SHORT),
-)
-"""Pair, query and mode: two ask about one pair, and both modes are mixed."""
 
 
-@pytest.fixture(scope="module", params=[1, 4, 8, 11])
-def engine(request: pytest.FixtureRequest, make_model: MakeModel) -> ReasonerEngine:
-    description = Description(
-        component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
-    )
-    model = merge(make_model(request.param, tied=request.param % 2 == 0), dtype=torch.float32)
-    return ReasonerEngine(model, description)
+@pytest.fixture(scope="module", params=["taught", "random"])
+def engine(
+    request: pytest.FixtureRequest, make_model: MakeModel, taught_model: ReasonerModel
+) -> ReasonerEngine:
+    """Of a model that answers, and of one that repeats a token and so fails every guess."""
+    taught = request.param == "taught"
+    return engine_of(taught_model if taught else merge(make_model(4), dtype=torch.float32))
 
 
-def features(pair: int) -> Tensor:
-    generator = torch.Generator().manual_seed(pair)
-    return from_torch(torch.randn(2, 5, 12, generator=generator).bfloat16())
+def begin(engine: ReasonerEngine, lesson: Lesson) -> Answering:
+    return engine.start(engine.question(lesson.features, lesson.query, lesson.mode))
 
 
-def begin(engine: ReasonerEngine, ask: Ask) -> Answering:
-    pair, query, mode = ask
-    return engine.start(engine.question(features(pair), query, mode))
-
-
-def by_itself(engine: ReasonerEngine, ask: Ask) -> list[ReasonEvent]:
-    pair, query, mode = ask
-    return list(engine.reason(features(pair), query, mode))
+def by_itself(engine: ReasonerEngine, lesson: Lesson) -> list[ReasonEvent]:
+    return list(engine.reason(lesson.features, lesson.query, lesson.mode))
 
 
 class Heard:
@@ -93,92 +75,80 @@ def check_same(found: list[ReasonEvent], expected: list[ReasonEvent]) -> None:
     assert done.seg_probability == pytest.approx(expected_done.seg_probability, abs=1e-4)
     assert (done.seg_embedding is None) == (expected_done.seg_embedding is None)
     if done.seg_embedding is not None and expected_done.seg_embedding is not None:
-        np.testing.assert_allclose(
-            done.seg_embedding.numpy(), expected_done.seg_embedding.numpy(), atol=1e-4, rtol=0
-        )
+        found_seg, expected_seg = to_torch(done.seg_embedding), to_torch(expected_done.seg_embedding)
+        torch.testing.assert_close(found_seg, expected_seg, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("ask", ASKS)
-def test_an_answer_alone_is_bit_for_bit_that_of_the_engine(engine: ReasonerEngine, ask: Ask) -> None:
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_an_answer_alone_is_bit_for_bit_that_of_the_engine(engine: ReasonerEngine, lesson: Lesson) -> None:
     heard = Heard(engine.batch())
-    answer = begin(engine, ask)
+    answer = begin(engine, lesson)
     heard.add(answer)
     heard.finish()
-    assert heard.of(answer) == by_itself(engine, ask)
+    assert heard.of(answer) == by_itself(engine, lesson)
 
 
 def test_answers_together_are_those_of_each_alone(engine: ReasonerEngine) -> None:
     heard = Heard(engine.batch())
-    answers = [begin(engine, ask) for ask in ASKS]
+    answers = [begin(engine, lesson) for lesson in LESSONS]
     heard.add(*answers)
     heard.finish()
-    for answer, ask in zip(answers, ASKS, strict=True):
-        check_same(heard.of(answer), by_itself(engine, ask))
+    for answer, lesson in zip(answers, LESSONS, strict=True):
+        check_same(heard.of(answer), by_itself(engine, lesson))
 
 
-def test_some_of_these_answers_hold_seg_and_some_do_not(make_model: MakeModel) -> None:
-    """Else the comparisons above would compare less than they seem to."""
-    found = set()
-    for seed in (1, 4, 8, 11):
-        model = merge(make_model(seed, tied=seed % 2 == 0), dtype=torch.float32)
-        engine = ReasonerEngine(
-            model,
-            Description(
-                component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="s"
-            ),
-        )
-        for ask in ASKS:
-            done = by_itself(engine, ask)[-1]
-            assert isinstance(done, ReasonDone)
-            found.add(done.seg_embedding is None)
-    assert found == {True, False}
+def test_the_taught_answers_are_worth_comparing(taught_engine: ReasonerEngine) -> None:
+    found = [by_itself(taught_engine, lesson)[-1] for lesson in LESSONS]
+    assert [done.answer for done in found if isinstance(done, ReasonDone)] == [
+        lesson.answer.removesuffix(": <SEG>") for lesson in LESSONS
+    ]
 
 
 @pytest.mark.parametrize("passes", [1, 2, 5])
 def test_answers_that_join_late_are_those_of_each_alone(engine: ReasonerEngine, passes: int) -> None:
     heard = Heard(engine.batch())
-    answers = [begin(engine, ask) for ask in ASKS]
+    answers = [begin(engine, lesson) for lesson in LESSONS]
     for answer in answers:
         heard.add(answer)
         for _ in range(passes):
             heard.advance()
     heard.finish()
-    for answer, ask in zip(answers, ASKS, strict=True):
-        check_same(heard.of(answer), by_itself(engine, ask))
+    for answer, lesson in zip(answers, LESSONS, strict=True):
+        check_same(heard.of(answer), by_itself(engine, lesson))
 
 
 @pytest.mark.parametrize("leaver", range(3))
 def test_who_leaves_changes_nothing_for_the_others(engine: ReasonerEngine, leaver: int) -> None:
     batch = engine.batch()
     heard = Heard(batch)
-    answers = [begin(engine, ask) for ask in ASKS[:3]]
+    answers = [begin(engine, lesson) for lesson in LESSONS[:3]]
     heard.add(*answers)
     heard.advance()
     batch.remove([answers[leaver]])
     assert answers[leaver] not in batch.answers
     heard.finish()
     assert not answers[leaver].decoding.finished or len(heard.of(answers[leaver])) > 0
-    for n, (answer, ask) in enumerate(zip(answers, ASKS, strict=False)):
+    for n, (answer, lesson) in enumerate(zip(answers, LESSONS, strict=False)):
         if n != leaver:
-            check_same(heard.of(answer), by_itself(engine, ask))
+            check_same(heard.of(answer), by_itself(engine, lesson))
 
 
 def test_when_all_leave_the_batch_can_be_used_again(engine: ReasonerEngine) -> None:
     batch = engine.batch()
     heard = Heard(batch)
-    first = begin(engine, ASKS[1])
+    first = begin(engine, LESSONS[1])
     heard.add(first)
     batch.remove([first])
     assert batch.answers == ()
     assert batch.advance() == []
-    again = begin(engine, ASKS[1])
+    again = begin(engine, LESSONS[1])
     heard.add(again)
     heard.finish()
-    assert heard.of(again) == by_itself(engine, ASKS[1])
+    assert heard.of(again) == by_itself(engine, LESSONS[1])
 
 
 def test_a_failing_answer_fails_alone(engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [begin(engine, ask) for ask in ASKS]
+    answers = [begin(engine, lesson) for lesson in LESSONS]
     broken = answers[1].decoding
     passes = 0
 
@@ -207,13 +177,12 @@ def test_a_failing_answer_fails_alone(engine: ReasonerEngine, monkeypatch: pytes
     while batch.answers:
         those = batch.answers
         note(those, batch.advance())
-    if by_itself(engine, ASKS[1])[-1] not in heard[1]:
-        assert [n for n, _ in failed] == [1]
-        assert "the row is broken" in str(failed[0][1])
+    assert [n for n, _ in failed] == [1]
+    assert "the row is broken" in str(failed[0][1])
     monkeypatch.undo()
-    for n, ask in enumerate(ASKS):
+    for n, lesson in enumerate(LESSONS):
         if n != 1:
-            check_same(heard[n], by_itself(engine, ask))
+            check_same(heard[n], by_itself(engine, lesson))
 
 
 def test_a_batch_that_never_works_still_answers_everybody(
@@ -226,9 +195,9 @@ def test_a_batch_that_never_works_still_answers_everybody(
 
     monkeypatch.setattr(answer_batch, "step", step_for_one)
     heard = Heard(engine.batch())
-    answers = [begin(engine, ask) for ask in ASKS[:3]]
+    answers = [begin(engine, lesson) for lesson in LESSONS[:3]]
     heard.add(*answers)
     heard.finish()
     monkeypatch.undo()
-    for answer, ask in zip(answers, ASKS, strict=False):
-        check_same(heard.of(answer), by_itself(engine, ask))
+    for answer, lesson in zip(answers, LESSONS, strict=False):
+        check_same(heard.of(answer), by_itself(engine, lesson))

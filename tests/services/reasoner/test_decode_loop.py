@@ -1,19 +1,17 @@
 """Callers of the decode loop: who joins, who leaves, and who is told what."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 import pytest
 import torch
 
 from reasoncd.errors import CancelledError, DeadlineError, InvalidInputError, UnavailableError
-from reasoncd.ports import Description, Mode, ReasonDone, ReasonEvent
+from reasoncd.ports import Mode, ReasonDone, ReasonEvent
 from reasoncd.rpc.scope import CallScope, enter
-from reasoncd.tensors import Tensor
 from services.reasoner import answer_batch
 from services.reasoner.answering import Question
-from services.reasoner.build import merge
 from services.reasoner.decode_loop import DecodeLoop
 from services.reasoner.engine import ReasonerEngine
 from services.reasoner.generation import Decoding, step
@@ -22,20 +20,17 @@ from services.reasoner.rows import Rows
 from services.serving.health import Health
 from services.serving.worker import Worker
 from services.wire import from_torch
+from tests.services.reasoner.conftest import LESSONS, Lesson, engine_of
 
-MakeModel = Callable[..., ReasonerModel]
 MakeLoop = Callable[..., DecodeLoop]
 
-# Long answers by the random model below, so that there is time to come and to go.
-QUERIES = ("new houses", "trees", "Where did a lake or pond dry up?", "roads", "lost fields along the river")
+# Two of them stream for long, so that there is time to come and to go.
+SHORT, LONG, TREES, LAKE, REFUSED = LESSONS
 
 
 @pytest.fixture(scope="module")
-def engine(make_model: MakeModel) -> ReasonerEngine:
-    description = Description(
-        component="reasoner", version="1", preset="test", fingerprint="f" * 64, seg_space="seg-1"
-    )
-    return ReasonerEngine(merge(make_model(4), dtype=torch.float32), description)
+def engine(taught_model: ReasonerModel) -> ReasonerEngine:
+    return engine_of(taught_model)
 
 
 @pytest.fixture
@@ -69,12 +64,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
     return counting
 
 
-def features(seed: int = 0) -> Tensor:
-    return from_torch(torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(seed)).bfloat16())
-
-
-def question(engine: ReasonerEngine, query: str, mode: Mode = Mode.EXPLAINED, *, pair: int = 0) -> Question:
-    return engine.question(features(pair), query, mode)
+def question(engine: ReasonerEngine, lesson: Lesson) -> Question:
+    return engine.question(lesson.features, lesson.query, lesson.mode)
 
 
 async def ask(loop: DecodeLoop, asked: Question, scope: CallScope | None = None) -> list[ReasonEvent]:
@@ -90,37 +81,32 @@ def text_and_tokens(events: Sequence[ReasonEvent]) -> tuple[str, int]:
     return done.answer, done.token_count
 
 
-def expected(
-    engine: ReasonerEngine, query: str, mode: Mode = Mode.EXPLAINED, *, pair: int = 0
-) -> tuple[str, int]:
-    return text_and_tokens(list(engine.reason(features(pair), query, mode)))
+def expected(engine: ReasonerEngine, lesson: Lesson) -> tuple[str, int]:
+    return text_and_tokens(list(engine.reason(lesson.features, lesson.query, lesson.mode)))
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_one_caller_gets_the_engines_answer_bit_for_bit(
-    make_loop: MakeLoop, engine: ReasonerEngine, query: str, mode: Mode
+    make_loop: MakeLoop, engine: ReasonerEngine, lesson: Lesson
 ) -> None:
-    found = asyncio.run(ask(make_loop(), question(engine, query, mode)))
-    assert found == list(engine.reason(features(), query, mode))
+    found = asyncio.run(ask(make_loop(), question(engine, lesson)))
+    assert found == list(engine.reason(lesson.features, lesson.query, lesson.mode))
 
 
 def test_callers_at_once_share_passes_whatever_they_ask(
     make_loop: MakeLoop, engine: ReasonerEngine, passes: Passes
 ) -> None:
-    asks = [(query, mode, pair) for pair, query in enumerate(QUERIES) for mode in Mode]
+    asked = LESSONS * 2
 
     async def all_at_once() -> list[list[ReasonEvent]]:
         loop = make_loop(max_batch=16)
-        return await asyncio.gather(*(ask(loop, question(engine, q, m, pair=p)) for q, m, p in asks))
+        return await asyncio.gather(*(ask(loop, question(engine, lesson)) for lesson in asked))
 
     found = asyncio.run(all_at_once())
-    assert [text_and_tokens(events) for events in found] == [
-        expected(engine, q, m, pair=p) for q, m, p in asks
-    ]
+    assert [text_and_tokens(events) for events in found] == [expected(engine, lesson) for lesson in asked]
     assert max(passes.sizes) > 5
-    # Plain decoding takes a pass a token.
-    assert len(passes.sizes) < sum(text_and_tokens(events)[1] for events in found) / 3
+    # The longest answer takes a pass a token; nobody takes more of their own.
+    assert len(passes.sizes) <= expected(engine, LONG)[1] + 5
 
 
 def test_who_comes_later_joins_the_passes_of_who_is_there(
@@ -130,80 +116,72 @@ def test_who_comes_later_joins_the_passes_of_who_is_there(
         loop = make_loop()
         second: asyncio.Task[list[ReasonEvent]] | None = None
         first: list[ReasonEvent] = []
-        async with aclosing(loop.answer(question(engine, QUERIES[0]))) as events:
+        async with aclosing(loop.answer(question(engine, LONG))) as events:
             async for event in events:
                 first.append(event)
                 if second is None:
-                    second = asyncio.create_task(ask(loop, question(engine, QUERIES[1])))
+                    second = asyncio.create_task(ask(loop, question(engine, LAKE)))
         assert second is not None
         return [first, await second]
 
     first, second = asyncio.run(one_after_the_other())
-    assert text_and_tokens(first) == expected(engine, QUERIES[0])
-    assert text_and_tokens(second) == expected(engine, QUERIES[1])
+    assert text_and_tokens(first) == expected(engine, LONG)
+    assert text_and_tokens(second) == expected(engine, LAKE)
     assert passes.sizes[:2] == [1, 1]
     assert 2 in passes.sizes
 
 
-@pytest.mark.parametrize("how", ["scope", "left", "deadline"])
+@pytest.mark.parametrize("how", ["cancelled", "left", "late"])
 def test_no_pass_begins_for_who_is_gone(
     make_loop: MakeLoop, engine: ReasonerEngine, passes: Passes, how: str
 ) -> None:
-    async def leave_early() -> tuple[int, int, Exception | None, list[ReasonEvent]]:
+    async def leave_early() -> tuple[int, list[ReasonEvent]]:
         loop, scope = make_loop(), CallScope(timeout_s=3600)
-        staying = asyncio.create_task(ask(loop, question(engine, QUERIES[0])))
+        staying = asyncio.create_task(ask(loop, question(engine, LAKE)))
         await asyncio.sleep(0)
         enter(scope)
-        events = loop.answer(question(engine, QUERIES[2]))
+        events = loop.answer(question(engine, LONG))
         await anext(events)
-        # Between two turns of the loop: from now on no pass may begin for this caller. One may be running.
-        begun = len(passes.shared)
-        raised: Exception | None = None
-        if how == "left":
-            await events.aclose()
-        elif how == "scope":
+        if how == "cancelled":
             scope.cancel()
-        else:
+        elif how == "late":
             scope._deadline = 0.0
+        else:
+            await events.aclose()
+        # One more pass may be about to begin in the other thread.
+        begun = len(passes.shared) + 1
         if how != "left":
-            try:
-                async for _ in events:
-                    pass
-            except (CancelledError, DeadlineError) as error:
-                raised = error
-        others = await staying
-        return begun, len(passes.shared), raised, others
+            with pytest.raises(CancelledError if how == "cancelled" else DeadlineError):
+                await ask_rest(events)
+        return begun, await staying
 
-    begun, _, raised, others = asyncio.run(leave_early())
-    assert text_and_tokens(others) == expected(engine, QUERIES[0])
-    assert isinstance(raised, {"scope": CancelledError, "deadline": DeadlineError}.get(how, type(None)))
-    gone = next(d for shared in passes.shared for d in shared if d is not passes.shared[0][0])
-    after = [shared for shared in passes.shared[begun + 1 :] if gone in shared]
-    assert after == []
-    # It was really cut short.
-    assert not gone.finished
-    assert sum(gone in shared for shared in passes.shared) < expected(engine, QUERIES[2])[1]
+    async def ask_rest(events: AsyncIterator[ReasonEvent]) -> None:
+        async for _ in events:
+            pass
+
+    begun, others = asyncio.run(leave_early())
+    assert text_and_tokens(others) == expected(engine, LAKE)
+    suffix = question(engine, LONG).prompt.suffix
+    took_part = [any(d._suffix == suffix for d in shared) for shared in passes.shared]
+    assert any(took_part)
+    assert not any(took_part[begun:])
+    assert sum(took_part) < expected(engine, LONG)[1]
 
 
 def test_who_is_late_already_costs_no_pass(
     make_loop: MakeLoop, engine: ReasonerEngine, passes: Passes
 ) -> None:
-    async def late() -> None:
-        await ask(make_loop(), question(engine, QUERIES[0]), CallScope(timeout_s=0.0))
-
     with pytest.raises(DeadlineError):
-        asyncio.run(late())
+        asyncio.run(ask(make_loop(), question(engine, LONG), CallScope(timeout_s=0.0)))
     assert passes.shared == []
 
 
-def test_who_waits_in_line_is_told_when_the_time_is_up(
-    make_loop: MakeLoop, engine: ReasonerEngine, passes: Passes
-) -> None:
+def test_who_waits_in_line_is_told_when_the_time_is_up(make_loop: MakeLoop, engine: ReasonerEngine) -> None:
     async def wait() -> list[ReasonEvent]:
         loop, scope = make_loop(max_batch=1), CallScope(timeout_s=3600)
-        first = asyncio.create_task(ask(loop, question(engine, QUERIES[0])))
+        first = asyncio.create_task(ask(loop, question(engine, LONG)))
         await asyncio.sleep(0)
-        second = asyncio.create_task(ask(loop, question(engine, QUERIES[1]), scope))
+        second = asyncio.create_task(ask(loop, question(engine, LAKE), scope))
         await asyncio.sleep(0)
         scope._deadline = 0.0
         with pytest.raises(DeadlineError):
@@ -211,7 +189,7 @@ def test_who_waits_in_line_is_told_when_the_time_is_up(
         assert not first.done()
         return await first
 
-    assert text_and_tokens(asyncio.run(wait())) == expected(engine, QUERIES[0])
+    assert text_and_tokens(asyncio.run(wait())) == expected(engine, LONG)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
@@ -220,48 +198,38 @@ def test_the_batch_is_bounded_and_the_order_is_that_of_arrival(
 ) -> None:
     async def crowd() -> list[list[ReasonEvent]]:
         loop = make_loop(max_batch=limit)
-        return await asyncio.gather(*(ask(loop, question(engine, query)) for query in QUERIES))
+        return await asyncio.gather(*(ask(loop, question(engine, lesson)) for lesson in LESSONS))
 
     found = asyncio.run(crowd())
-    assert [text_and_tokens(events) for events in found] == [expected(engine, query) for query in QUERIES]
+    assert [text_and_tokens(events) for events in found] == [expected(engine, lesson) for lesson in LESSONS]
     assert max(passes.sizes) == limit
-    begun = list(dict.fromkeys(d for shared in passes.shared for d in shared))
-    suffixes = [engine.question(features(), query, Mode.EXPLAINED).prompt.suffix for query in QUERIES]
-    assert [decoding._suffix for decoding in begun] == suffixes
+    began = dict.fromkeys(decoding._suffix for shared in passes.shared for decoding in shared)
+    assert list(began) == [question(engine, lesson).prompt.suffix for lesson in LESSONS]
 
 
-def test_those_in_work_wait_for_one_new_pair_at_most(
-    make_loop: MakeLoop, make_model: MakeModel, passes: Passes
-) -> None:
-    description = Description(
-        component="reasoner", version="1", preset="test", fingerprint="e" * 64, seg_space="seg-1"
-    )
-    fresh = ReasonerEngine(merge(make_model(4), dtype=torch.float32), description)
+def test_those_in_work_wait_for_one_new_pair_at_most(taught_model: ReasonerModel, passes: Passes) -> None:
+    fresh = engine_of(taught_model)
     loop = DecodeLoop(fresh, Worker("reasoner", Health(lambda: None)), max_batch=8)
-    known = question(fresh, QUERIES[0], pair=0)
-    fresh.start(known)
-    cold = [question(fresh, QUERIES[1], pair=pair) for pair in (1, 2)]
-    assert [fresh.is_cold(q) for q in (known, *cold)] == [False, True, True]
+    fresh.start(question(fresh, LONG))
+    assert [fresh.is_cold(question(fresh, lesson)) for lesson in (LONG, TREES, LAKE)] == [False, True, True]
 
     async def crowd() -> None:
-        first = loop.answer(known)
-        await anext(first)
-        rest = [asyncio.create_task(ask(loop, q)) for q in (*cold, question(fresh, QUERIES[2], pair=0))]
-        async for _ in first:
+        events = loop.answer(question(fresh, LONG))
+        await anext(events)
+        rest = [asyncio.create_task(ask(loop, question(fresh, lesson))) for lesson in (TREES, LAKE, SHORT)]
+        async for _ in events:
             pass
         await asyncio.gather(*rest)
 
     asyncio.run(crowd())
-    begun = [size for size, shared in zip(passes.sizes, passes.shared, strict=True) if not shared[0]._passes]
-    assert begun == []
-    first_passes = [
-        shared
-        for n, shared in enumerate(passes.shared)
-        if not any(d in earlier for earlier in passes.shared[:n] for d in shared)
-    ]
-    # The known pair alone; then one new pair; then the other one with the last question behind it.
-    assert [len(shared) for shared in first_passes][:2] == [1, 1]
-    assert sum(len(shared) for shared in first_passes) == 4
+    # The pair in work is known; then comes one new pair; then the other, and behind it who knows theirs.
+    sizes = [len(shared) for n, shared in enumerate(passes.shared) if is_first(passes.shared, n)]
+    assert sizes == [1, 1, 1, 1]
+
+
+def is_first(shared: Sequence[tuple[Decoding, ...]], n: int) -> bool:
+    """Whether pass n is the first one of its answers."""
+    return not any(decoding in earlier for earlier in shared[:n] for decoding in shared[n])
 
 
 def test_a_pause_lets_others_join_the_first_pass(
@@ -269,10 +237,10 @@ def test_a_pause_lets_others_join_the_first_pass(
 ) -> None:
     async def soon_after() -> None:
         loop = make_loop(wait_s=0.2)
-        first = asyncio.create_task(ask(loop, question(engine, QUERIES[0])))
+        first = asyncio.create_task(ask(loop, question(engine, SHORT)))
         for _ in range(3):
             await asyncio.sleep(0)
-        await asyncio.gather(first, ask(loop, question(engine, QUERIES[1])))
+        await asyncio.gather(first, ask(loop, question(engine, LAKE)))
 
     asyncio.run(soon_after())
     assert passes.sizes[0] == 2
@@ -283,20 +251,20 @@ def test_a_question_that_fails_at_its_start_fails_alone(make_loop: MakeLoop, eng
 
     async def among_others() -> list[list[ReasonEvent] | BaseException]:
         loop = make_loop()
-        asked = [question(engine, QUERIES[0]), engine.question(broken, "trees", Mode.SHORT)]
-        asked.append(question(engine, QUERIES[1]))
+        bad = engine.question(broken, "trees", Mode.SHORT)
+        asked = [question(engine, SHORT), bad, question(engine, LAKE)]
         return await asyncio.gather(*(ask(loop, q) for q in asked), return_exceptions=True)
 
     first, bad, last = asyncio.run(among_others())
     assert isinstance(bad, InvalidInputError)
-    assert isinstance(first, list) and text_and_tokens(first) == expected(engine, QUERIES[0])
-    assert isinstance(last, list) and text_and_tokens(last) == expected(engine, QUERIES[1])
+    assert isinstance(first, list) and text_and_tokens(first) == expected(engine, SHORT)
+    assert isinstance(last, list) and text_and_tokens(last) == expected(engine, LAKE)
 
 
 def test_a_fault_is_noted_and_told_to_its_caller_alone(
     make_loop: MakeLoop, engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suffix = engine.question(features(), QUERIES[1], Mode.EXPLAINED).prompt.suffix
+    suffix = question(engine, LONG).prompt.suffix
 
     def breaking(rows: Rows, decodings: Sequence[Decoding]) -> None:
         if any(decoding._suffix == suffix for decoding in decodings):
@@ -308,37 +276,35 @@ def test_a_fault_is_noted_and_told_to_its_caller_alone(
 
     async def among_others() -> list[list[ReasonEvent] | BaseException]:
         loop = make_loop(on_fault=lambda: faults.append(None))
-        return await asyncio.gather(
-            *(ask(loop, question(engine, query)) for query in QUERIES[:3]), return_exceptions=True
-        )
+        asked = [question(engine, lesson) for lesson in (SHORT, LONG, LAKE)]
+        return await asyncio.gather(*(ask(loop, q) for q in asked), return_exceptions=True)
 
     first, bad, last = asyncio.run(among_others())
     assert isinstance(bad, RuntimeError)
     assert len(faults) == 1
-    assert isinstance(first, list) and text_and_tokens(first) == expected(engine, QUERIES[0])
-    assert isinstance(last, list) and text_and_tokens(last) == expected(engine, QUERIES[2])
+    assert isinstance(first, list) and text_and_tokens(first) == expected(engine, SHORT)
+    assert isinstance(last, list) and text_and_tokens(last) == expected(engine, LAKE)
 
 
 def test_a_fault_of_the_loop_itself_leaves_nobody_waiting(
     make_loop: MakeLoop, engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def then_again() -> list[ReasonEvent]:
-        loop = make_loop()
+        loop = make_loop(max_batch=2)
         with monkeypatch.context() as broken:
             broken.setattr(DecodeLoop, "_note", lambda *arguments: 1 / 0)
-            results = await asyncio.gather(
-                *(ask(loop, question(engine, query)) for query in QUERIES), return_exceptions=True
-            )
+            asked = [question(engine, lesson) for lesson in LESSONS]
+            results = await asyncio.gather(*(ask(loop, q) for q in asked), return_exceptions=True)
         assert all(isinstance(result, ZeroDivisionError) for result in results)
-        return await ask(loop, question(engine, QUERIES[0]))
+        return await ask(loop, question(engine, SHORT))
 
-    assert text_and_tokens(asyncio.run(then_again())) == expected(engine, QUERIES[0])
+    assert text_and_tokens(asyncio.run(then_again())) == expected(engine, SHORT)
 
 
 def test_who_waits_when_the_service_stops_is_told_so(make_loop: MakeLoop, engine: ReasonerEngine) -> None:
     async def stop() -> list[list[ReasonEvent] | BaseException]:
         loop = make_loop(max_batch=1)
-        tasks = [asyncio.create_task(ask(loop, question(engine, query))) for query in QUERIES[:2]]
+        tasks = [asyncio.create_task(ask(loop, question(engine, lesson))) for lesson in (LONG, LAKE)]
         await asyncio.sleep(0)
         loop.close()
         return await asyncio.gather(*tasks, return_exceptions=True)

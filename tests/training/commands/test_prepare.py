@@ -103,7 +103,7 @@ def test_each_set_is_prepared_by_its_command(tmp_path: Path, name: str) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(f"wrote {tmp_path / 'out'}: ")
     assert "read its README.md and look at its sheets" in done.stdout
-    assert " s/pair " in done.stderr and "left" in done.stderr
+    assert re.search(r"^(pair|tile|city) \d+/\d+ .* left", done.stderr, re.MULTILINE)
     samples = read_samples(tmp_path / "out" / "samples.json")
     pairs = len({s.img1_path for s in samples})
     assert f": {pairs} pairs, {len(samples)} samples" in done.stdout

@@ -12,6 +12,7 @@ from reasoncd.errors import NotFoundError
 from training.data.real_tiles import data_root
 from training.queries import load_phrases
 from training.queries.embedding import SentenceEmbedder, fetch_embedder
+from training.queries.kept_vectors import kept_vectors
 
 NEAR = 0.6
 """Share of common words above which two wordings count as the same; "roads that were removed" against
@@ -80,7 +81,7 @@ def training_wordings() -> list[str]:
 def embedded_phrases() -> tuple[SentenceEmbedder, list[str], np.ndarray]:
     embedder = SentenceEmbedder(fetch_embedder())
     phrases = implicit_phrases()
-    return embedder, phrases, embedder.embed(phrases)
+    return embedder, phrases, kept_vectors(embedder, phrases)
 
 
 def test_overlap_sees_a_reworded_line() -> None:
