@@ -179,6 +179,30 @@ def speed(
 
 
 @app.command()
+def serving(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
+        "serving-speed.md"
+    ),
+    checkpoint: _CheckpointOption = None,
+    rounds: _RoundsOption = 15,
+    clients: Annotated[int, typer.Option(help="Who ask at once.")] = 8,
+    seconds: Annotated[float, typer.Option(help="Of each side of a load.")] = 60.0,
+    slices: Annotated[int, typer.Option(help="Turns in which these are spent.")] = 6,
+    threads: Annotated[
+        int | None, typer.Option(help="Of torch in each process; one a core if not given.")
+    ] = None,
+) -> None:
+    """Measure the served system: what it costs one caller, what many get, and what overload does."""
+    with _one_sentence():
+        from benchmarks.serving.job import ServingConfig, run_serving
+
+        config = ServingConfig(
+            rounds=rounds, clients=clients, seconds=seconds, slices=slices, threads=threads
+        )
+        run_serving(out, checkpoint, config)
+
+
+@app.command()
 def baselines(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
         "baselines.md"

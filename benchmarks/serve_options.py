@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from reasoncd.rpc.channel import MESSAGE_BYTES, MESSAGE_OPTIONS
+from reasoncd.rpc.channel import MESSAGE_OPTIONS
 from reasoncd.v1 import describe_pb2, features_pb2, mask_decoder_pb2_grpc, tensor_pb2
 from reasoncd.v1 import mask_decoder_pb2 as pb
 from services.serving.applications import MASK_DECODER, Application
@@ -38,8 +38,6 @@ DIRECT_PORTS = range(40000, 40010)
 METADATA = (("application", ECHO.name),)
 FUSED = (96, 64, 64)
 """`mini`'s fused map: 768 KiB in bfloat16."""
-BETWEEN = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES)}
-"""gRPC between proxy and replica takes 4 MiB otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +54,18 @@ WAYS = (
     Way(name="proxy, default"),
     Way(
         name="proxy, `RAY_SERVE_USE_GRPC_BY_DEFAULT`",
-        environment={"RAY_SERVE_USE_GRPC_BY_DEFAULT": "1", **BETWEEN},
+        environment={"RAY_SERVE_USE_GRPC_BY_DEFAULT": "1"},
     ),
     Way(
         name="proxy, `RAY_SERVE_THROUGHPUT_OPTIMIZED`",
         environment={
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
-            **BETWEEN,
         },
     ),
     Way(
         name="direct ingress",
-        environment={"RAY_SERVE_ENABLE_DIRECT_INGRESS": "1", **BETWEEN},
+        environment={"RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"},
         direct=True,
     ),
 )

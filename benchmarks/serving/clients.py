@@ -50,7 +50,7 @@ class Clients:
 
     Args:
         target: HOST:PORT of the gateway's gRPC port.
-        requests: what is asked in turn; each client begins at another one.
+        requests: what is asked in turn, each by one client.
         count: how many clients.
     """
 
@@ -79,7 +79,7 @@ class Clients:
     def _ask(self, first: int) -> None:
         with grpc.insecure_channel(self._target, options=MESSAGE_OPTIONS) as channel:
             stub = ChangeDetectionStub(channel)
-            for number in itertools.count(first):
+            for number in itertools.count(first, self._count):
                 if self._stop.is_set():
                     return
                 self._calls.append(ask(stub, self._requests, number % len(self._requests)))

@@ -238,6 +238,7 @@ def run(
 
     if level.upper() not in LEVELS:
         raise InvalidInputError(f"--log-level is {level}; give one of {', '.join(LEVELS)}")
+    serving.check(settings)
     remote = _remote(services, service) if services or service else None
     stack.callback(process.start("gateway", log_level=level.upper(), also=("uvicorn.error",)))
     model = _connected(stack, remote) if remote else _embedded(checkpoint, threads)

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gateway.server.auth import read_tokens
 from gateway.server.front import LEAVING, FrontDoor
 from gateway.server.grpc_front import SERVICE_NAME, ChangeDetection, UnknownCalls
 from gateway.server.http_front import build_app
@@ -55,6 +56,18 @@ def serve(model: Model, settings: ServerSettings, ready: Callable[[Addresses], N
         NotFoundError, InvalidInputError: the token file or a TLS file cannot be used.
     """
     asyncio.run(_until_signalled(model, settings, ready))
+
+
+def check(settings: ServerSettings) -> None:
+    """See that the files which settings name can be used, before a model is waited for.
+
+    Raises:
+        NotFoundError, InvalidInputError: the token file or a TLS file cannot be used.
+    """
+    if settings.tokens is not None:
+        read_tokens(settings.tokens)
+    if settings.tls is not None:
+        settings.tls.for_grpc()
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from reasoncd.errors import ReasonCDError, UnavailableError
+from reasoncd.rpc.channel import MESSAGE_BYTES
 from reasoncd.v1 import describe_pb2
 from services.serving.applications import (
     Application,
@@ -33,8 +34,10 @@ RAY_ENVIRONMENT = {
     # Serve replaces a proxy that does not start in 15 s; on a busy machine importing takes longer.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+    # Of messages between proxy and replica, where Serve is told to use gRPC there; 4 MiB otherwise.
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
 }
-"""Of Ray's own processes."""
+"""Of Ray's own processes; what is set in the environment already goes first."""
 REPLICA_CPUS = 0.01
 """What Ray counts for a replica: on one machine the threads setting shares out the cores, not Ray."""
 POLL_S = 0.2
@@ -77,12 +80,9 @@ class LocalCluster:
         _check_port(self._port)
         # Ray's processes inherit these. Whoever can reach Ray's ports could run code as this user: a token
         # that lives as long as the cluster, and is written nowhere, keeps others out.
-        os.environ.update(
-            RAY_AUTH_MODE="token",
-            RAY_AUTH_TOKEN=secrets.token_hex(32),
-            **RAY_ENVIRONMENT,
-            **self._ray_environment,
-        )
+        chosen = {**RAY_ENVIRONMENT, **self._ray_environment}
+        os.environ.update({name: value for name, value in chosen.items() if name not in os.environ})
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         assert "ray" not in sys.modules, "Ray reads its environment when it is imported"
         import ray
         from ray import serve

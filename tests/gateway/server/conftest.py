@@ -86,6 +86,12 @@ def channel_to(target: str, **options: Any) -> Iterator[grpc.Channel]:
         yield channel
 
 
+def method_of(channel: grpc.Channel, name: str = "Detect", *, streams: bool = False) -> Any:
+    """A call of the contract that takes and gives bytes."""
+    make: Any = channel.unary_stream if streams else channel.unary_unary
+    return make(f"/reasoncd.v1.ChangeDetection/{name}")
+
+
 class Held:
     """A model that answers when it is let to, and remembers the scopes of its calls."""
 
@@ -111,7 +117,7 @@ class Held:
             self.ended.release()
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], object]) -> None:
     """Wait for what another thread brings about."""
     pause = threading.Event()
     for _ in range(3000):

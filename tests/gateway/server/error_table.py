@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -65,10 +66,16 @@ def assert_harmless(message: str) -> None:
         assert trace not in message
 
 
+def trailers_of(error: grpc.RpcError) -> dict[str, Any]:
+    """The trailers of a failed call."""
+    sent: Any = error.trailing_metadata()
+    return dict(sent or ())
+
+
 def assert_grpc(condition: str, error: grpc.RpcError) -> None:
     """A failed call is what the table says."""
     row = ROWS[condition]
-    details, trailers = error.details(), dict(error.trailing_metadata() or ())
+    details, trailers = error.details() or "", trailers_of(error)
     assert error.code().name == row.grpc, details
     assert row.pattern.fullmatch(details), details
     assert_harmless(details)

@@ -16,12 +16,10 @@ from reasoncd.errors import OverloadedError
 from reasoncd.observability import metrics
 from reasoncd.rpc.scope import CallScope
 from tests.gateway.server.bad_requests import GOOD, request
-from tests.gateway.server.conftest import Held, channel_to, form, served, until
-from tests.gateway.server.error_table import assert_grpc, assert_http
+from tests.gateway.server.conftest import Held, channel_to, form, method_of, served, until
+from tests.gateway.server.error_table import assert_grpc, assert_http, trailers_of
 
 pytestmark = pytest.mark.unit
-
-DETECT = "/reasoncd.v1.ChangeDetection/Detect"
 
 
 def refusals(reason: str) -> float:
@@ -137,9 +135,8 @@ def test_a_token_has_places_of_its_own() -> None:
 
 def ask(channel: grpc.Channel, **fields: Any) -> Any:
     metadata = fields.pop("metadata", ())
-    return channel.unary_unary(DETECT).future(
-        request(**fields).SerializeToString(), timeout=60, metadata=metadata
-    )
+    asked = request(**fields).SerializeToString()
+    return method_of(channel).future(asked, timeout=60, metadata=metadata)
 
 
 def test_excess_is_refused_at_once_and_the_rest_answered(held: Held) -> None:
@@ -158,7 +155,7 @@ def test_excess_is_refused_at_once_and_the_rest_answered(held: Held) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             ask(channel).result()
         assert_grpc("all places are taken", caught.value)
-        trailers = dict(caught.value.trailing_metadata())
+        trailers = trailers_of(caught.value)
         assert int(trailers["retry-after-ms"]) >= 500
         status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
         assert (status.code, status.message) == (code_pb2.RESOURCE_EXHAUSTED, caught.value.details())

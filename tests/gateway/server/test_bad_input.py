@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import httpx
@@ -62,10 +63,12 @@ def web(server: Served) -> Iterator[httpx.Client]:
 
 def call(channel: grpc.Channel, case: GrpcCase) -> bytes:
     path = f"/{case.service}/{case.method}"
-    metadata = [("authorization", case.authorization)] if case.authorization else []
+    metadata = (("authorization", case.authorization),) if case.authorization else ()
     if case.method == "DetectStream":
-        return b"".join(channel.unary_stream(path)(case.message, metadata=metadata, timeout=30))
-    answer: bytes = channel.unary_unary(path)(case.message, metadata=metadata, timeout=30)
+        stream: Any = channel.unary_stream(path)
+        return b"".join(stream(case.message, metadata=metadata, timeout=30))
+    unary: Any = channel.unary_unary(path)
+    answer: bytes = unary(case.message, metadata=metadata, timeout=30)
     return answer
 
 

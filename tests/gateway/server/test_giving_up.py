@@ -18,23 +18,22 @@ from reasoncd.ports import Description
 from reasoncd.rpc.scope import CallScope, current_scope
 from reasoncd.v1 import gateway_pb2 as pb
 from tests.gateway.server.bad_requests import GOOD, request
-from tests.gateway.server.conftest import Held, Served, channel_to, form, served, until
+from tests.gateway.server.conftest import Held, Served, channel_to, form, method_of, served, until
 from tests.gateway.server.error_table import assert_grpc, assert_http
 
 pytestmark = pytest.mark.unit
 
 DETECT = "/reasoncd.v1.ChangeDetection/Detect"
-STREAM = "/reasoncd.v1.ChangeDetection/DetectStream"
 LATE = "the deadline passed"
 
 
 def detect(channel: grpc.Channel, **options: Any) -> Any:
-    return channel.unary_unary(DETECT).future(request().SerializeToString(), **options)
+    return method_of(channel).future(request().SerializeToString(), **options)
 
 
 def stream(channel: grpc.Channel, **options: Any) -> Any:
     asked = pb.DetectStreamRequest(detect=request()).SerializeToString()
-    return channel.unary_stream(STREAM)(asked, **options)
+    return method_of(channel, "DetectStream", streams=True)(asked, **options)
 
 
 def assert_given_up(held: Held, running: Served) -> None:
@@ -241,7 +240,8 @@ def test_a_request_that_does_not_arrive(pipeline: Pipeline, sent: bytes) -> None
             yield b""
 
         over: list[bool] = []
-        call = channel.stream_unary(DETECT).future(never(), timeout=60)
+        slowly: Any = channel.stream_unary(DETECT)
+        call = slowly.future(never(), timeout=60)
         with pytest.raises(grpc.RpcError) as caught:
             call.result()
         over.append(True)
