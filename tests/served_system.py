@@ -45,6 +45,15 @@ def drawn(size: int, seed: int = 4) -> NDArray[np.uint8]:
     return np.stack([pair.image_t1, pair.image_t2])
 
 
+def mosaic(tile: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """A pair of so many tiles a side, each unlike the others: uint8 (2, S, S, 3) to (2, count S, count S, 3)."""
+    rows = [
+        np.concatenate([np.roll(tile, (5 * row, 3 * column), axis=(1, 2)) for column in range(count)], axis=2)
+        for row in range(count)
+    ]
+    return np.concatenate(rows, axis=1)
+
+
 def replicas_of(services: Services, application: str) -> list[int]:
     """Process ids of the replicas of an application of this launch alone."""
     title = f"ray::ServeReplica:{application}:"

@@ -79,6 +79,7 @@ class DecodeLoop:
         self._batch = engine.batch()
         self._waiting: list[_Call] = []
         self._running: list[_Call] = []
+        self._told: list[tuple[_Call, Told]] = []
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -128,13 +129,14 @@ class DecodeLoop:
                 if not self._running:
                     continue
                 # The turn itself does not wait in line: only calls are counted as waiting.
-                told = await self._worker.run(partial(self._turn, fresh), queued=self._running[0].queued)
-                for call, one in told:
-                    call.told.put_nowait(one)
+                await self._worker.run(partial(self._turn, fresh), queued=self._running[0].queued)
+                self._deliver()
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, who get it below
             reason = _stopping() if self._closed else error
         finally:
             self._task = None
+            # What a turn found out before it failed is told all the same.
+            self._deliver()
             for call in (*self._running, *self._waiting):
                 call.queued.leave()
                 call.told.put_nowait(reason)
@@ -164,56 +166,53 @@ class DecodeLoop:
         self._waiting = waiting
         return fresh
 
-    def _turn(self, fresh: list[_Call]) -> list[tuple[_Call, Told]]:
-        """Begin new answers and run one pass for all. In the worker's thread.
+    def _deliver(self) -> None:
+        for call, one in self._told:
+            call.told.put_nowait(one)
+        self._told = []
 
-        Returns:
-            What there is to tell, and whom.
-        """
-        told: list[tuple[_Call, Told]] = []
+    def _turn(self, fresh: list[_Call]) -> None:
+        """Begin new answers and run one pass for all. In the worker's thread."""
         for call in fresh:
             call.queued.leave()
             try:
                 call.check()
                 call.answer = self._engine.start(call.question)
             except Exception as error:  # noqa: BLE001 - the caller gets it
-                self._tell(call, error, told)
+                self._tell(call, error)
         # Prefixes take a while: who left meanwhile is not decoded for.
-        self._dismiss(told)
+        self._dismiss()
         began = [call for call in fresh if call in self._running]
         if began:
             self._count(len(began))
-            self._note(began, self._batch.add([call.answer for call in began if call.answer]), told)
-            self._dismiss(told)
+            self._note(began, self._batch.add([call.answer for call in began if call.answer]))
+            self._dismiss()
         if self._running:
             self._count(len(self._running))
-            self._note(list(self._running), self._batch.advance(), told)
-        return told
+            self._note(list(self._running), self._batch.advance())
 
     def _count(self, answers: int) -> None:
         metrics.batch_requests.labels(self._worker.service).observe(answers)
 
-    def _dismiss(self, told: list[tuple[_Call, Told]]) -> None:
+    def _dismiss(self) -> None:
         """Let those go who do not wait any more."""
         leaving: list[Answering] = []
         for call in list(self._running):
             try:
                 call.check()
             except ReasonCDError as error:
-                self._tell(call, error, told)
+                self._tell(call, error)
                 if call.answer is not None:
                     leaving.append(call.answer)
         self._batch.remove(leaving)
 
-    def _note(
-        self, calls: Sequence[_Call], outcomes: Sequence[Outcome], told: list[tuple[_Call, Told]]
-    ) -> None:
+    def _note(self, calls: Sequence[_Call], outcomes: Sequence[Outcome]) -> None:
         for call, outcome in zip(calls, outcomes, strict=True):
             for one in [outcome] if isinstance(outcome, Exception) else outcome:
-                self._tell(call, one, told)
+                self._tell(call, one)
 
-    def _tell(self, call: _Call, one: Told, told: list[tuple[_Call, Told]]) -> None:
-        told.append((call, one))
+    def _tell(self, call: _Call, one: Told) -> None:
+        self._told.append((call, one))
         if isinstance(one, Exception) and not isinstance(one, ReasonCDError):
             self._on_fault()
         if isinstance(one, Exception | ReasonDone):

@@ -131,12 +131,12 @@ def _say_ready(options: argparse.Namespace, names: list[str], control: Path) -> 
             "pid": os.getpid(),
         }
     )
-    print(line, flush=True)
     if options.ready_file:
         # Whole or not at all: somebody polls for it.
         part = options.ready_file.with_name(options.ready_file.name + ".part")
         part.write_text(line + "\n", encoding="utf-8")
         part.replace(options.ready_file)
+    print(line, flush=True)
 
 
 def _carry_out(taken: Order, cluster: LocalCluster, timeout_s: float, stop: threading.Event) -> None:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from services.serving.applications import APPLICATIONS
 from tests import served_faults
 from tests.conftest import Rewrite
-from tests.served_system import System, drawn, served, with_other_projection
+from tests.served_system import System, mosaic, served, with_other_projection
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("served")]
+
+TILES = 12
+"""A side of the mosaic: enough that the rest of them takes a while."""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,8 @@ def test_nothing_begins_after_the_client_left(
     served_faults.cancel_while_reasoning(system, place, leave=leave)
 
 
-def test_no_further_tile_is_encoded_after_the_client_left(system: System) -> None:
-    served_faults.cancel_while_encoding(system, drawn(1536), tile=128)
+def test_no_further_tile_is_encoded_after_the_client_left(system: System, place: NDArray[np.uint8]) -> None:
+    served_faults.cancel_while_encoding(system, mosaic(place, TILES), tiles=TILES**2)
 
 
 def test_a_service_that_hangs_ends_in_the_deadline(system: System, place: NDArray[np.uint8]) -> None:

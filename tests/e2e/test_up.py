@@ -34,7 +34,7 @@ def _children(pid: int) -> set[int]:
     """All descendants of a process."""
     found: set[int] = set()
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(map(int, line.split()) for line in listed.splitlines())
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
     while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
         found |= more
     return found
@@ -68,6 +68,8 @@ def _up(checkpoint: Path, services_port: int) -> Iterator[tuple[subprocess.Popen
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(90)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def test_up_answers_takes_another_reasoner_and_leaves_nothing(

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from services.serving.applications import APPLICATIONS
 from tests import served_faults
 from tests.conftest import Rewrite
-from tests.served_system import MINI, System, drawn, served, with_other_projection
+from tests.served_system import MINI, System, drawn, mosaic, served, with_other_projection
 
 pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("served")]
 
 TILE = 256
+TILES = 8
 CLIENTS = 6
 ROUNDS = 4
 
@@ -40,8 +41,8 @@ def test_nothing_begins_after_the_client_left(
     served_faults.cancel_while_reasoning(system, pair, leave=leave)
 
 
-def test_no_further_tile_is_encoded_after_the_client_left(system: System) -> None:
-    served_faults.cancel_while_encoding(system, drawn(2048), tile=TILE)
+def test_no_further_tile_is_encoded_after_the_client_left(system: System, pair: NDArray[np.uint8]) -> None:
+    served_faults.cancel_while_encoding(system, mosaic(pair, TILES), tiles=TILES**2)
 
 
 @pytest.mark.parametrize("name", list(APPLICATIONS))

@@ -301,6 +301,22 @@ def test_a_fault_of_the_loop_itself_leaves_nobody_waiting(
     assert text_and_tokens(asyncio.run(then_again())) == expected(engine, SHORT)
 
 
+def test_who_failed_in_a_turn_that_broke_is_told_its_own_error(
+    make_loop: MakeLoop, engine: ReasonerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = from_torch(torch.full((2, 5, 12), float("nan"), dtype=torch.bfloat16))
+
+    async def together() -> list[list[ReasonEvent] | BaseException]:
+        loop = make_loop()
+        asked = [engine.question(broken, "trees", Mode.SHORT), question(engine, LONG)]
+        return await asyncio.gather(*(ask(loop, q) for q in asked), return_exceptions=True)
+
+    monkeypatch.setattr(DecodeLoop, "_note", lambda *arguments: 1 / 0)
+    bad, other = asyncio.run(asyncio.wait_for(together(), timeout=60))
+    assert isinstance(bad, InvalidInputError)
+    assert isinstance(other, ZeroDivisionError)
+
+
 def test_who_waits_when_the_service_stops_is_told_so(make_loop: MakeLoop, engine: ReasonerEngine) -> None:
     async def stop() -> list[list[ReasonEvent] | BaseException]:
         loop = make_loop(max_batch=1)
