@@ -1,6 +1,5 @@
 """Around the system of `benchmarks.serving.system`: its replicas' processes, metrics and checkpoints."""
 
-import shutil
 import time
 import urllib.request
 from collections import Counter
@@ -46,7 +45,7 @@ def drawn(size: int, seed: int = 4) -> NDArray[np.uint8]:
 
 
 def mosaic(tile: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """A pair of so many tiles a side, each unlike the others: uint8 (2, S, S, 3) to (2, count S, count S, 3)."""
+    """A pair of `count` tiles a side, each unlike the others, out of uint8 (2, S, S, 3)."""
     rows = [
         np.concatenate([np.roll(tile, (5 * row, 3 * column), axis=(1, 2)) for column in range(count)], axis=2)
         for row in range(count)
@@ -83,24 +82,6 @@ def counted(services: Services, *names: str) -> Counter[str]:
             if sample.name in names:
                 found[f"{sample.name}/{sample.labels['service']}"] += round(sample.value)
     return found
-
-
-def with_other_projection(source: Path, path: Path, rewrite: Callable[..., Path]) -> Path:
-    """A checkpoint whose reasoner speaks the same prompt space with another accent.
-
-    The words stay as they are; embeddings, and so presences, change by more than batching could.
-    """
-    from safetensors.torch import load_file, save_file
-
-    changed = path.with_name(path.name + "-weights")
-    shutil.copytree(source, changed)
-    file = changed / "reasoner" / "projections.safetensors"
-    weights = load_file(file)
-    for name in weights:
-        if name.startswith("seg_mlp.") and name.endswith("weight"):
-            weights[name] = weights[name] * 0.9
-    save_file(weights, file)
-    return rewrite(changed, path)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -65,7 +65,7 @@ class RemoteReasoner:
 
     def _begin(self, request: reasoner_pb2.ReasonRequest) -> _Begun | None:
         """Wait for the first event; None where the features are needed."""
-        rest = self._service.stream(self._stub.Reason, request)
+        rest = self._events(request)
         first = next(rest, None)
         if first is None:
             raise ReasonCDError("the reasoner ended its answer before it began; ask again")
@@ -73,6 +73,13 @@ class RemoteReasoner:
             rest.close()
             return None
         return _Begun(first=first, rest=rest)
+
+    def _events(self, request: reasoner_pb2.ReasonRequest) -> Responses:
+        """What the call gives, without the empty response that Ray Serve needs to refuse a stream."""
+        with closing(self._service.stream(self._stub.Reason, request)) as responses:
+            for response in responses:
+                if response.WhichOneof("event"):
+                    yield response
 
     def _read(self, begun: _Begun) -> Generator[ReasonEvent, None, None]:
         for response in chain([begun.first], begun.rest):

@@ -140,7 +140,7 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     except ValueError as error:
         # The error's text could quote a line, and so a token.
         raise InvalidInputError(
-            f"tokens {path} is no TOML ({type(error).__name__}); see the example in docs/serving.md"
+            f"tokens {path} is no TOML ({type(error).__name__}); see the example in docs/gateway.md"
         ) from None
     listed = content.pop("token", None)
     if content or not isinstance(listed, list) or not listed or not all(isinstance(t, dict) for t in listed):

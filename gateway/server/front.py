@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.detection import Detection
+from gateway.images import ImagePair
 from gateway.server.admission import Admission, Place
 from gateway.server.asked import Asked
 from gateway.server.auth import Token, TokenFile
@@ -25,6 +26,7 @@ from reasoncd.rpc.scope import current_scope, enter
 EVENTS_AHEAD = 16
 """Events that the work on a request may be ahead of its caller."""
 PULSE_S = 15.0
+"""Without an event, until a stream shows that it lives."""
 LEAVING = "the gateway is going down; ask again, and another one answers"
 
 Value = TypeVar("Value")
@@ -226,7 +228,7 @@ class FrontDoor:
         for pool in (self._workers, self._readers):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _decoded(self, place: Place, asked: Asked) -> Any:
+    async def _decoded(self, place: Place, asked: Asked) -> ImagePair:
         try:
             await asyncio.wait_for(self._admission.turn(place), place.scope.remaining_s())
         except TimeoutError:

@@ -88,15 +88,7 @@ class LocalCluster:
         from ray import serve
         from ray.exceptions import RayError
 
-        ray.init(
-            address="local",
-            num_cpus=1,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=self._verbose,
-            logging_level=logging.WARNING,
-            _node_ip_address="127.0.0.1",
-        )
+        self._start_ray()
         try:
             serve.start(
                 proxy_location="HeadOnly",
@@ -121,6 +113,28 @@ class LocalCluster:
 
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
+
+    def _start_ray(self) -> None:
+        import ray
+
+        for is_last in (False, True):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=1,
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    log_to_driver=self._verbose,
+                    logging_level=logging.WARNING,
+                    _node_ip_address="127.0.0.1",
+                )
+            except Exception as error:
+                # Ray raises just that where its processes take more than 30 s, as on a busy machine they may once.
+                ray.shutdown()
+                if is_last:
+                    raise UnavailableError(f"Ray does not start: {_sentence([str(error)])}") from error
+            else:
+                return
 
     def run(self, *, timeout_s: float, interrupted: Callable[[], bool]) -> None:
         """Start all applications and wait until each has its replicas.

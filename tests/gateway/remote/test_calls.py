@@ -84,6 +84,15 @@ def test_an_error_with_our_trailer_is_passed_on_at_once(
     assert wire.count(method) == 1
 
 
+def test_a_response_without_an_event_is_skipped(wire: Wire, model: RemoteModel, images: Images) -> None:
+    expected = model.detect(images, [NEW])
+    wire.empty_first = True
+    assert all(same(*pair) for pair in zip(model.detect(images, [NEW]), expected, strict=True))
+    wire.script["Reason"] = [fails(Code.INVALID_ARGUMENT, ours=True, details="query is empty; ask something")]
+    with pytest.raises(InvalidInputError, match=r"^query is empty; ask something$"):
+        model.detect(images, [NEW])
+
+
 def test_our_own_unavailable_is_tried_again(wire: Wire, model: RemoteModel, images: Images) -> None:
     wire.script["Decode"] = [fails(Code.UNAVAILABLE, ours=True)]
     model.detect(images, [NEW])

@@ -82,6 +82,8 @@ class Wire:
     """Steps by method, one a call."""
     after_event: Step | None = None
     """Done between the events of an answer."""
+    empty_first: bool = False
+    """An answer begins with a response without an event, as a refused one does behind Ray Serve's proxy."""
     origins: Iterator[str] | None = None
     """Fingerprints of the events of an answer, in place of the replica's own."""
     target: str = ""
@@ -149,6 +151,8 @@ class Reasoner(reasoner_pb2_grpc.ReasonerServicer):
         return _described(self.wire.arrive("Describe", context))
 
     def Reason(self, request: Any, context: Any) -> Iterator[Any]:
+        if self.wire.empty_first:
+            yield reasoner_pb2.ReasonResponse()
         replica = self.wire.arrive("Reason", context, request.clip_tokens)
         tokens = replica.features(request.clip_tokens)
         if tokens is None:

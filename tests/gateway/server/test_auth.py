@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +145,14 @@ def test_a_file_that_is_not_there_or_far_too_large(tmp_path: Path) -> None:
         os.truncate(sink.fileno(), 2**40)
     with pytest.raises(InvalidInputError, match="more than"):
         read_tokens(tmp_path / "huge")
+
+
+def test_the_documented_file_can_be_used(write: Write) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "gateway.md"
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    analysts, laptop = read_tokens(write(example))
+    assert analysts.expires == datetime(2027, 1, 1, tzinfo=UTC)
+    assert (analysts.requests, laptop.name) == (4, "laptop")
 
 
 def test_a_server_asks_for_tokens_but_not_who_only_looks_whether_it_lives(

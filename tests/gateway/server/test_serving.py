@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -222,6 +223,21 @@ def test_slow_readers_of_health_do_not_pile_up_looks() -> None:
 def test_settings_out_of_range(settings: dict[str, Any], match: str) -> None:
     with pytest.raises(InvalidInputError, match=match):
         ServerSettings(**settings)
+
+
+def test_the_documented_bounds_are_the_defaults() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    told = {name: int(value) for name, value in re.findall(r"^\| `--([a-z-]+)` \| (\d+) \|", page, re.M)}
+    bounds = ServerSettings()
+    assert told == {
+        "running": bounds.running,
+        "waiting": bounds.waiting,
+        "held-mib": bounds.held_bytes // 2**20,
+        "request-timeout": bounds.request_timeout_s,
+    }
+    assert f"at most {bounds.message_bytes // 2**20} MiB, one image {bounds.image_bytes // 2**20} MiB" in page
+    assert f"has to arrive within {bounds.receive_timeout_s:g} s" in page
+    assert f"`--grace` seconds, {bounds.grace_s:g} if not said" in page
 
 
 @pytest.mark.parametrize(

@@ -476,24 +476,23 @@ def test_a_full_disk_is_told_and_the_save_before_stays(
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "free", "error", "said"),
+    ("name", "free", "error", "said"),
     [
         (
-            "preflight",
             "free_memory",
             10,
             InvalidInputError,
             "about .* of memory but .* are free; lower",
         ),
-        ("preflight", "_KEEP_FREE", 10**18, OutputError, "about .* free some space or name another"),
+        ("_KEEP_FREE", 10**18, OutputError, "about .* free some space or name another"),
     ],
 )
 def test_a_run_refuses_to_start_where_room_will_not_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, free: int,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, free: int,
     error: type[ReasonCDError], said: str,
 ) -> None:  # fmt: skip
     value = free if name.startswith("_") else lambda _: free
-    monkeypatch.setattr(f"training.{module}.{name}", value)
+    monkeypatch.setattr(f"training.run.preflight.{name}", value)
     with pytest.raises(error, match=said):
         _run(tmp_path / "run")
     assert not (tmp_path / "run" / "latest").exists()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serve_options`: what Ray Serve's ways to a replica cost, as a table in Markdown.
+"""`python -m benchmarks.serving.options`: what Ray Serve's ways to a replica cost, as a table in Markdown.
 
 Each way is tried with messages of `mini`'s sizes and an application that computes nothing, on a cluster of
 its own. Calls to a bare grpc.aio server in another process alternate with them, so that a busy machine shows.
@@ -26,7 +26,7 @@ from services.serving.cluster import LocalCluster
 
 ECHO = Application(
     name="echo",
-    module="benchmarks.serve_echo",
+    module="benchmarks.serving.echo",
     variable="app",
     deployment="Echo",
     servicer_function=MASK_DECODER,
@@ -89,7 +89,7 @@ def _calls() -> dict[str, Call]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_options", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.options", description=__doc__)
     parser.add_argument("--rounds", type=int, default=60, help="calls of each kind on each way")
     parser.add_argument("--way", type=int, choices=range(len(WAYS)), help="one way alone, without the table")
     options = parser.parse_args()
@@ -102,7 +102,7 @@ def main() -> None:
     print("|---|" + "---|" * len(names))
     for number, way in enumerate(WAYS):
         # Ray reads its environment once in a process.
-        command = [sys.executable, "-m", "benchmarks.serve_options", "--way", str(number)]
+        command = [sys.executable, "-m", "benchmarks.serving.options", "--way", str(number)]
         command += ["--rounds", str(options.rounds)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found = dict(line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
@@ -169,7 +169,7 @@ def _bare_server() -> Iterator[int]:
 
 def _serve_bare(port: int) -> None:
     # Not above: it brings Ray, which reads its environment when it is imported.
-    from benchmarks.serve_echo import EchoReplica
+    from benchmarks.serving.echo import EchoReplica
 
     async def serve() -> None:
         server = grpc.aio.server(options=MESSAGE_OPTIONS)
