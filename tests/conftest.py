@@ -64,7 +64,7 @@ def _environment_restored() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rewrite() -> Rewrite:
     """Writes a valid checkpoint with the weights of another and other thresholds or prompt spaces, or with a
-    reasoner that projects images larger or smaller."""
+    reasoner that projects images, or its `<SEG>` embeddings, larger or smaller."""
 
     def rewritten(
         source: Path,
@@ -73,6 +73,7 @@ def rewrite() -> Rewrite:
         thresholds: Thresholds | None = None,
         seg_space: Mapping[SegSpaceOwner, str] | None = None,
         reasoner_scale: float = 1.0,
+        embedding_scale: float = 1.0,
     ) -> Path:
         old = Checkpoint.open(source)
 
@@ -80,12 +81,14 @@ def rewrite() -> Rewrite:
             for component in COMPONENTS:
                 shutil.copytree(source / component, folder / component, dirs_exist_ok=True)
             shutil.copy(source / "README.md", folder)
-            if reasoner_scale != 1.0:
+            if (reasoner_scale, embedding_scale) != (1.0, 1.0):
                 file = folder / "reasoner" / PROJECTIONS_FILE
                 from safetensors.torch import load_file, save_file
 
                 weights = load_file(file)
                 weights["clip_projection.weight"] *= reasoner_scale
+                for name in ("seg_mlp.2.weight", "seg_mlp.2.bias"):
+                    weights[name] *= embedding_scale
                 save_file(weights, file)
 
         write_checkpoint(

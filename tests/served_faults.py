@@ -137,12 +137,13 @@ def replace_reasoner(system: System, other: Path, images: Images, *, clients: in
     (old,), (new,) = (set(map(fingerprint_of, asked)) for asked in (before, after))
     assert old != new
     expected = {old: before, new: after}
-    # Else it would not show where an answer came from.
-    assert all(apart(one, two) > 0.05 for one, two in zip(before, after, strict=True))
+    other_of = {old: after, new: before}
     for call in load.calls:
         found = fingerprint_of(call)
         assert found in expected, "neither the old reasoner nor the new one"
-        assert apart(call, expected[found][call.request]) < 0.02, "an answer of the other reasoner"
+        own, foreign = (apart(call, asked[found][call.request]) for asked in (expected, other_of))
+        # Sharing a pass with others moves an answer a little, another reasoner far more.
+        assert 5 * own < foreign, "an answer of the other reasoner"
     assert {fingerprint_of(call) for call in load.calls if call.began > replaced} == {new}
     return load.calls
 

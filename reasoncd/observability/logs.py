@@ -43,7 +43,12 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": scope.request_id if scope else None,
             "trace_id": trace_id(),
-            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+            # What libraries hang on every record (Ray does) begins with an underscore.
+            **{
+                name: value
+                for name, value in vars(record).items()
+                if name not in _STANDARD and not name.startswith("_")
+            },
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -129,7 +129,7 @@ class LocalCluster:
                     _node_ip_address="127.0.0.1",
                 )
             except Exception as error:
-                # Ray raises just that where its processes take more than 30 s, as on a busy machine they may once.
+                # Ray raises just that where its processes take more than 30 s, as on a busy machine.
                 ray.shutdown()
                 if is_last:
                     raise UnavailableError(f"Ray does not start: {_sentence([str(error)])}") from error

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from services.serving.applications import APPLICATIONS
 from tests import served_faults
 from tests.conftest import Rewrite
-from tests.served_system import System, mosaic, served, with_other_projection
+from tests.served_system import System, mosaic, served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("served")]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.xdist_group("served")]
 
 TILES = 12
 """A side of the mosaic: enough that the rest of them takes a while."""
@@ -44,7 +44,7 @@ def test_a_service_that_hangs_ends_in_the_deadline(system: System, place: NDArra
 def test_the_reasoner_is_replaced_under_load(
     system: System, marking_checkpoint: Path, place: NDArray[np.uint8], tmp_path: Path, rewrite: Rewrite
 ) -> None:
-    other = with_other_projection(marking_checkpoint, tmp_path / "other", rewrite)
+    other = rewrite(marking_checkpoint, tmp_path / "other", embedding_scale=0.5)
     served_faults.replace_reasoner(system, other, place, clients=3)
 
 

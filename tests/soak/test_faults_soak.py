@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from services.serving.applications import APPLICATIONS
 from tests import served_faults
 from tests.conftest import Rewrite
-from tests.served_system import MINI, System, drawn, mosaic, served, with_other_projection
+from tests.served_system import MINI, System, drawn, mosaic, served
 
 pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("served")]
 
@@ -55,7 +55,7 @@ def test_a_service_that_hangs_ends_in_the_deadline(
 def test_the_reasoner_is_replaced_under_load_and_put_back(
     system: System, pair: NDArray[np.uint8], tmp_path: Path, rewrite: Rewrite
 ) -> None:
-    other = with_other_projection(MINI, tmp_path / "other", rewrite)
+    other = rewrite(MINI, tmp_path / "other", embedding_scale=0.5)
     served_faults.replace_reasoner(system, other, pair, clients=CLIENTS)
     served_faults.replace_reasoner(system, MINI, pair, clients=CLIENTS)
 
