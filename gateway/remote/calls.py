@@ -1,7 +1,7 @@
 """The one place that calls a service: metadata, deadline, cancellation, and one retry.
 
 A call is made again once where it failed with UNAVAILABLE or without our trailer, if the deadline allows it
-and the service's retry budget too; a stream only before its first response.
+and the service's retry budget too; a stream only while nothing of it was given on.
 """
 
 import time
@@ -90,9 +90,18 @@ class Service:
             raise failed.failure.error from None
 
     def stream(
-        self, method: "grpc.UnaryStreamMultiCallable[Request, Response]", request: Request
+        self,
+        method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        *,
+        whole: bool = False,
     ) -> Generator[Response, None, None]:
         """Make a call with a stream of responses; closing the generator cancels the call.
+
+        Args:
+            method: as for `unary`.
+            request: its message.
+            whole: give nothing on before all is there, so that a stream that breaks off can be tried again.
 
         Raises:
             ReasonCDError: as `unary`.
@@ -102,7 +111,7 @@ class Service:
         begun = False
         try:
             with closing(self._stream_once(method, request, scope)) as responses:
-                for response in responses:
+                for response in list(responses) if whole else responses:
                     begun = True
                     yield response
             return

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detection import Detection, Event, Stage
+from gateway.detection import Click, Detection, Event, Meaning, Stage
 from gateway.features import FeatureCache
 from gateway.observed import ObservedPipeline
 from gateway.pipeline import Pipeline
@@ -101,6 +101,8 @@ class RemoteModel:
         *,
         mode: Mode = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_detection: Callable[[int, Detection], None] | None = None,
     ) -> list[Detection]:
@@ -117,11 +119,13 @@ class RemoteModel:
         for run in range(1, RUNS + 1):
             pins = Pins(self._directory)
             try:
-                return self._pipeline(pins).detect(
+                return self._pipeline(pins, whole=on_event is None).detect(
                     images,
                     queries,
                     mode=mode,
                     threshold=threshold,
+                    meanings=meanings,
+                    clicks=clicks,
                     on_event=told.event,
                     on_detection=told.detection,
                 )
@@ -133,11 +137,11 @@ class RemoteModel:
                 told.start_again()
         raise AssertionError("the last run returns or raises")
 
-    def _pipeline(self, pins: Pins) -> Pipeline:
+    def _pipeline(self, pins: Pins, *, whole: bool) -> Pipeline:
         of = self._services
         return ObservedPipeline(
             RemoteVisionEncoder(of["clip"], of["sam-fpn-fusion"], pins),
-            RemoteReasoner(of["reasoner"], self._sent_tokens, pins),
+            RemoteReasoner(of["reasoner"], self._sent_tokens, pins, whole=whole),
             RemoteMaskDecoder(of["mask-decoder"], self._sent_maps, pins),
             cache=self._cache,
             pool=self._pool,

@@ -33,10 +33,11 @@ class RemoteReasoner:
         service: the application.
         sent: the features that it was sent.
         pins: of the run.
+        whole: nobody reads along, so an answer that breaks off may be asked for again.
     """
 
-    def __init__(self, service: Service, sent: SentFeatures, pins: Pins) -> None:
-        self._service, self._sent, self._pins = service, sent, pins
+    def __init__(self, service: Service, sent: SentFeatures, pins: Pins, *, whole: bool = False) -> None:
+        self._service, self._sent, self._pins, self._whole = service, sent, pins, whole
         self._stub = reasoner_pb2_grpc.ReasonerStub(service.channel)
 
     def describe(self) -> Description:
@@ -76,7 +77,7 @@ class RemoteReasoner:
 
     def _events(self, request: reasoner_pb2.ReasonRequest) -> Responses:
         """What the call gives, without the empty response that Ray Serve needs to refuse a stream."""
-        with closing(self._service.stream(self._stub.Reason, request)) as responses:
+        with closing(self._service.stream(self._stub.Reason, request, whole=self._whole)) as responses:
             for response in responses:
                 if response.WhichOneof("event"):
                     yield response

@@ -12,7 +12,7 @@ from tests import served_faults
 from tests.conftest import Rewrite
 from tests.served_system import System, mosaic, served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.xdist_group("served")]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("served")]
 
 TILES = 12
 """A side of the mosaic: enough that the rest of them takes a while."""
@@ -45,7 +45,7 @@ def test_the_reasoner_is_replaced_under_load(
     system: System, marking_checkpoint: Path, place: NDArray[np.uint8], tmp_path: Path, rewrite: Rewrite
 ) -> None:
     other = rewrite(marking_checkpoint, tmp_path / "other", embedding_scale=0.5)
-    served_faults.replace_reasoner(system, other, place, clients=3)
+    served_faults.replace_reasoner(system, other, place, clients=2)
 
 
 def test_replicas_are_killed_under_load(system: System, place: NDArray[np.uint8]) -> None:

@@ -25,9 +25,13 @@ from training.stages.stage import Stage
 PROMPT_NOISE = 0.1
 """Standard deviation of the noise on unit-variance prompts: a reasoner will never hit them exactly."""
 
-CLICK_SHARE = 0.2
+PRESENCE_WEIGHT = 0.8
+"""Of the presence loss: telling what is absent limits the answers more than outlines do."""
+
+CLICK_SHARE = 0.3
 """Share of the steps in which the decoder corrects its own map after clicks on its errors."""
-MOST_CLICKS = 3
+MOST_CLICKS = 5
+"""Clicks come one at a time, each on what is wrong after those before it."""
 BOX_SHARE = 0.06
 """Share of the steps in which a box around the change comes with the prompt."""
 
@@ -107,7 +111,7 @@ class VisionStage(Stage):
         losses["loss"] = (
             w.bce * losses["bce"]
             + w.dice * losses["dice"]
-            + 0.4 * losses["presence"]
+            + PRESENCE_WEIGHT * losses["presence"]
             + 0.2 * losses["quality"]
             + 0.3 * losses["land"]
             + 0.7 * losses["change"]
@@ -121,11 +125,19 @@ class VisionStage(Stage):
             return replace(prompts, boxes=boxes_around(batch.truth))
         if draw > BOX_SHARE + CLICK_SHARE:
             return prompts
-        with torch.no_grad():
-            before = self.decoder(fused, prompts, batch.pair_index).mask_logits.float()
-        clicks = 1 + int(torch.randint(MOST_CLICKS, ()))
-        points, labels = click_errors(self.decoder.to_input_size(before), batch.truth, clicks)
-        return replace(prompts, points=points, point_labels=labels, previous_logits=before)
+        return self._clicked(fused, prompts, batch, clicks=1 + int(torch.randint(MOST_CLICKS, ())))
+
+    @torch.no_grad()
+    def _clicked(self, fused: Tensor, prompts: Prompts, batch: PairBatch, *, clicks: int) -> Prompts:
+        """The prompts of the round in which the last of some clicks is given, as programs correct maps."""
+        logits = self.decoder(fused, prompts, batch.pair_index).mask_logits.float()
+        points, labels = click_errors(self.decoder.to_input_size(logits), batch.truth, 1)
+        for _ in range(clicks - 1):
+            corrected = replace(prompts, points=points, point_labels=labels, previous_logits=logits)
+            logits = self.decoder(fused, corrected, batch.pair_index).mask_logits.float()
+            place, kind = click_errors(self.decoder.to_input_size(logits), batch.truth, 1)
+            points, labels = torch.cat([points, place], dim=1), torch.cat([labels, kind], dim=1)
+        return replace(prompts, points=points, point_labels=labels, previous_logits=logits)
 
 
 def load_backbone(stage: VisionStage, state: dict[str, Any]) -> None:

@@ -139,6 +139,24 @@ def test_a_stream_is_not_tried_again_once_an_event_was_given_on(
     assert wire.count("Reason") == 1
 
 
+@pytest.mark.parametrize("status", [Code.UNAVAILABLE, Code.INTERNAL])
+def test_an_answer_that_breaks_off_is_asked_for_again_where_nobody_reads_along(
+    wire: Wire, model: RemoteModel, images: Images, status: Code
+) -> None:
+    (expected,) = model.detect(images, [NEW])
+    wire.calls.clear()
+    broken = fails(status)
+
+    def breaks_once(context: Any) -> None:
+        wire.after_event = None
+        broken(context)
+
+    wire.after_event = breaks_once
+    (found,) = model.detect(images, [NEW])
+    assert found.answer == expected.answer
+    assert wire.count("Reason") == 2
+
+
 def test_retries_end_with_the_budget(
     wire: Wire, make_model: Callable[..., RemoteModel], images: Images
 ) -> None:

@@ -5,7 +5,9 @@ import torch
 
 from reasoncd.ontology import TARGETS
 from services.mask_decoder import config as decoder_config
+from services.mask_decoder.model import Prompts
 from services.vision_encoder import config as encoder_config
+from training.corrections import click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights
 from training.stages.vision import PromptTable, VisionStage, load_backbone
@@ -45,7 +47,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(scene_batch: PairBatch) -> No
     expected = (
         3.0 * losses["bce"]
         + 0.25 * losses["dice"]
-        + 0.4 * losses["presence"]
+        + 0.8 * losses["presence"]
         + 0.2 * losses["quality"]
         + 0.3 * losses["land"]
         + 0.7 * losses["change"]
@@ -118,3 +120,18 @@ def test_backbone_weights_are_loaded_strictly() -> None:
     state.pop("conv1.weight")
     with pytest.raises(ValueError, match=r"lack 1 entries, first conv1\.weight"):
         load_backbone(stage, state)
+
+
+def test_each_click_is_on_what_is_wrong_after_those_before_it(scene_batch: PairBatch) -> None:
+    stage = _stage().eval()
+    with torch.no_grad():
+        fused = stage.encoder.fusion.fuse_pair(stage.encoder.encode_dates(scene_batch.images))
+        prompts = Prompts(seg=stage.table(scene_batch.target_index))
+        one, two = (stage._clicked(fused, prompts, scene_batch, clicks=n) for n in (1, 2))
+        assert one.points is not None and two.points is not None and one.previous_logits is not None
+        after_one = stage.decoder(fused, one, scene_batch.pair_index).mask_logits
+        place, _ = click_errors(stage.decoder.to_input_size(after_one), scene_batch.truth, 1)
+    assert torch.equal(two.points[:, :1], one.points)
+    assert torch.equal(two.points[:, 1:], place)
+    assert two.previous_logits is not None
+    torch.testing.assert_close(two.previous_logits, after_one)
