@@ -57,8 +57,13 @@ $(VENV)/tools/promtool: tools/fetch-promtool
 	@echo "fetching promtool, which checks the alert rules"
 	tools/fetch-promtool $@
 
+# A real browser for the tests of the page.
+$(VENV)/tools/chromium: tools/fetch-chromium
+	@echo "looking for chromium, which the tests of the page drive"
+	tools/fetch-chromium $@
+
 .PHONY: tools
-tools: $(VENV)/.stamp-dev $(VENV)/tools/promtool ## Set up .venv with every part and the development tools
+tools: $(VENV)/.stamp-dev $(VENV)/tools/promtool $(VENV)/tools/chromium ## Set up .venv with every part and the development tools
 
 # --- using it --------------------------------------------------------------------------------------
 
@@ -75,6 +80,31 @@ demo: $(VENV)/.stamp-demo ## Draw two images of one place and ask three question
 	@echo "The answers, one folder each with map, overlay and polygons: $(DEMO)/answers/"
 	@find $(DEMO)/answers -name '*.png' | sort | sed 's/^/  /'
 
+# --- the web page ----------------------------------------------------------------------------------
+
+PAGE := gateway/page
+PAGE_SOURCES := $(shell find $(PAGE)/src $(PAGE)/public -type f) $(addprefix $(PAGE)/,index.html vite.config.ts tsconfig.json)
+
+.PHONY: page
+page: ## Build the web page of the gateway, where Node is there
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PAGE)/dist/index.html; else \
+		echo "make: Node 20 or newer is not here, so the page is not built; all but the page works without" >&2; fi
+
+$(PAGE)/node_modules/.package-lock.json: $(PAGE)/package-lock.json
+	cd $(PAGE) && npm ci --no-audit --no-fund
+	@touch $@
+
+$(PAGE)/dist/index.html: $(PAGE)/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd $(PAGE) && npm run build
+
+.PHONY: test-page
+test-page: page ## Check the page's own types and logic
+	@if command -v npm >/dev/null; then cd $(PAGE) && npm run check && npm test; fi
+
+.PHONY: wheel
+wheel: $(VENV)/.stamp-dev page ## Make an installable package with the built page in it: dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 # --- checking it -----------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -86,7 +116,7 @@ lint: $(VENV)/.stamp-dev ## Style, types, layers and protos, without running any
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against released/v1.binpb
 
 .PHONY: test
-test: lint $(VENV)/tools/promtool ## Everything that must hold before a change is merged
+test: lint $(VENV)/tools/promtool $(VENV)/tools/chromium test-page ## Everything that must hold before a change is merged
 	$(BIN)/reasoncd fetch-base
 	$(PYTEST) -n $(WORKERS)
 

@@ -203,6 +203,30 @@ def serving(
 
 
 @app.command()
+def scenes(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
+        "scenes.md"
+    ),
+    checkpoint: _CheckpointOption = None,
+    side: Annotated[
+        list[int] | None,
+        typer.Option(metavar="PIXELS", help="Of a scene, the smallest first; 8192 and 16384 if not given."),
+    ] = None,
+    pieces: Annotated[int, typer.Option(help="Different drawn pairs in a scene.")] = 48,
+    seed: _SeedOption = 0,
+    threads: _ThreadsOption = None,
+) -> None:
+    """Measure whole scenes: accuracy, pace, memory, seams, and reasoning once against per tile."""
+    with _one_sentence():
+        from benchmarks.scenes.job import ScenesConfig, run_scenes
+
+        config = ScenesConfig(
+            sides=tuple(side) if side else (8192, 16384), pieces=pieces, seed=seed, threads=threads
+        )
+        run_scenes(out, checkpoint, config)
+
+
+@app.command()
 def baselines(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The report; the JSON lies beside it.")] = Path(
         "baselines.md"

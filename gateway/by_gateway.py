@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detection import Detection
+from gateway.detection import Detection, Meaning
 from gateway.polygons import find_places
 from reasoncd import client as library
 from reasoncd.errors import ReasonCDError
@@ -29,6 +29,7 @@ def detect_by_gateway(
     *,
     mode: Mode,
     threshold: float | None,
+    meanings: Sequence[Meaning] | None = None,
     show_stage: Callable[[str, int, int], None],
 ) -> list[Detection]:
     """Answer every question about one pair.
@@ -39,6 +40,7 @@ def detect_by_gateway(
         queries: in plain words.
         mode: whether the answers give a reason.
         threshold: a pixel is changed at or above this probability; the model's own if not given.
+        meanings: of the questions, as earlier detections gave them.
         show_stage: told a stage, how much of it is done, and how much there is.
 
     Returns:
@@ -50,7 +52,13 @@ def detect_by_gateway(
     found = []
     # As a stream: each answer is a message of its own, so many large maps are not too much for one.
     told = gateway.detect_stream(
-        images[0], images[1], queries, mode=mode, threshold=threshold, with_probability=True
+        images[0],
+        images[1],
+        queries,
+        mode=mode,
+        threshold=threshold,
+        meanings=meanings,
+        with_probability=True,
     )
     for event in told:
         if isinstance(event, library.Progress):
@@ -65,6 +73,8 @@ def _detection(answer: library.Detection, mode: Mode, size: tuple[int, ...]) -> 
         raise ReasonCDError(
             f"the gateway's map has shape {answer.change_map.shape}, the images {size}; check its version"
         )
+    if answer.meaning is None:
+        raise ReasonCDError("the gateway does not say what the question meant; check its version")
     return Detection(
         query=answer.query,
         mode=mode,
@@ -81,6 +91,7 @@ def _detection(answer: library.Detection, mode: Mode, size: tuple[int, ...]) -> 
         places=find_places(answer.change_map, answer.probability),
         fingerprints=_ordered(answer.fingerprints, _COMPONENTS),
         timings_s=_ordered(answer.timings_s, _STAGES),
+        meaning=answer.meaning,
     )
 
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.detection import Click, Meaning
 from gateway.images import MAX_SIDE, MIN_SIDE
 from reasoncd.errors import CheckpointError, InvalidInputError, ReasonCDError
+from reasoncd.meanings import MAX_CLICKS
 from reasoncd.ports import DecodedMasks, Description, TensorShape
 from reasoncd.queries import validate_query
 
@@ -58,6 +60,59 @@ def check_images(images: NDArray[np.uint8], maps: int) -> None:
             f"{maps} questions on {width} x {height} pixels are too many at once; "
             f"ask {MAX_MAP_PIXELS // (height * width)} or fewer at a time"
         )
+
+
+def check_meanings(meanings: Sequence[Meaning], queries: int, reasoner: Description) -> None:
+    """Refuse meanings that are not those of the questions, or that another model's reasoner made.
+
+    Args:
+        meanings: one a question.
+        queries: how many questions there are.
+        reasoner: whose prompt space is that of the model.
+
+    Raises:
+        InvalidInputError: number, prompt space or width are others.
+    """
+    if len(meanings) != queries:
+        raise InvalidInputError(
+            f"{len(meanings)} meanings are given for {queries} questions; give one a question, or none"
+        )
+    widths = [tensor.shape for tensor in reasoner.tensors if tensor.name == "seg_embedding"]
+    for number, meaning in enumerate(meanings, start=1):
+        if meaning.seg_space != reasoner.seg_space:
+            raise InvalidInputError(
+                f"meaning {number} is of the prompt space {meaning.seg_space[:64]} but this model has "
+                f"{reasoner.seg_space}; ask the question anew, without a meaning"
+            )
+        embedding = meaning.seg_embedding
+        if embedding is not None and any(shape != embedding.shape for shape in widths):
+            raise InvalidInputError(
+                f"meaning {number} has {len(embedding)} values but this model takes {widths[0][0]}; "
+                "send it as it was given"
+            )
+
+
+def check_clicks(clicks: Sequence[Click], queries: int, *, height: int, width: int) -> None:
+    """Refuse corrections that cannot be made.
+
+    Raises:
+        InvalidInputError: there is more than one question, there are too many clicks, or one lies beside the
+            images.
+    """
+    if not clicks:
+        return
+    if queries != 1:
+        raise InvalidInputError(
+            f"clicks correct one map, but {queries} questions are given; ask one at a time"
+        )
+    if len(clicks) > MAX_CLICKS:
+        raise InvalidInputError(f"clicks: {len(clicks)} are given; give at most {MAX_CLICKS}")
+    for click in clicks:
+        if not (0 <= click.x < width and 0 <= click.y < height):
+            raise InvalidInputError(
+                f"clicks: ({click.x:g}, {click.y:g}) lies beside the images of {width} x {height} pixels; "
+                "give pixels from the upper left corner"
+            )
 
 
 def check_fit(vision: Description, reasoner: Description, decoder: Description) -> None:

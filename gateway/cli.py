@@ -14,6 +14,7 @@ import typer
 from gateway.commands.deploy import deploy
 from gateway.commands.detect import detect
 from gateway.commands.fetch_base import fetch_base
+from gateway.commands.scene import scene
 from gateway.commands.serve import serve
 from gateway.commands.terminal import debugging, say_fault
 from gateway.commands.up import up
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(detect)
+app.command()(scene)
 app.command("fetch-base")(fetch_base)
 app.command()(up)
 app.command()(deploy)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from gateway import wording
 from gateway.decoding import Decoding
-from gateway.detection import Detection
+from gateway.detection import Detection, Meaning
 from gateway.polygons import find_places
-from reasoncd.ports import Mode, ReasonDone
+from reasoncd.ports import Mode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +24,12 @@ class Rules:
     presence_threshold: float
     """Tiles below this presence are taken as unchanged."""
     fingerprints: Mapping[str, str]
-    """Of each component that took part, by its name."""
+    """Of each component that took part, by its name; the reasoner's is that of the question's meaning."""
 
 
 def conclude(
     query: str,
-    done: ReasonDone,
+    meaning: Meaning,
     decoding: Decoding,
     column: int | None,
     *,
@@ -40,7 +40,7 @@ def conclude(
 
     Args:
         query: the question.
-        done: what the reasoner said.
+        meaning: of the question.
         decoding: of all questions.
         column: the question's place in `decoding`; None where it has no `<SEG>`.
         rules: of the call.
@@ -55,22 +55,22 @@ def conclude(
         probability = _logistic_in_place(decoding.logits[column])
     change_map = probability >= np.float32(rules.threshold)
     if column is not None and change_map.any():
-        confidence = _confidence(decoding, column, change_map, rules.presence_threshold)
+        confidence = _confidence(decoding, column, change_map)
     places = find_places(change_map, probability)
     if column is None:
-        answer = wording.refused(done.answer)
+        answer = wording.refused(meaning.answer)
     elif places.count:
         fraction = float(change_map.mean())
-        answer = wording.changed(done.answer, places=places.worth_telling, fraction=fraction)
+        answer = wording.changed(meaning.answer, places=places.worth_telling, fraction=fraction)
     else:
-        answer = wording.nothing(done.answer)
+        answer = wording.nothing(meaning.answer)
     return Detection(
         query=query,
         mode=rules.mode,
         answer=answer,
-        model_answer=done.answer,
+        model_answer=meaning.answer,
         seg_emitted=column is not None,
-        seg_probability=done.seg_probability if column is not None else 0.0,
+        seg_probability=meaning.seg_probability if column is not None else 0.0,
         presence=presence,
         confidence=confidence,
         threshold=rules.threshold,
@@ -78,19 +78,18 @@ def conclude(
         change_map=change_map,
         probability=probability,
         places=places,
-        fingerprints=dict(rules.fingerprints),
+        fingerprints={**rules.fingerprints, "reasoner": meaning.fingerprint},
         timings_s={**timings_s, "outline": time.perf_counter() - began},
+        meaning=meaning,
     )
 
 
-def _confidence(
-    decoding: Decoding, column: int, change_map: NDArray[np.bool_], presence_threshold: float
-) -> float:
+def _confidence(decoding: Decoding, column: int, change_map: NDArray[np.bool_]) -> float:
     """Predicted quality, weighted by changed area over the tiles in which the change is present."""
     areas = [change_map[w.top : w.top + w.height, w.left : w.left + w.width].sum() for w in decoding.windows]
-    present = decoding.presence[:, column] >= presence_threshold
     # Absent tiles alone stay below every threshold, so a changed pixel lies in a present one.
-    return float(np.average(decoding.quality[:, column], weights=np.array(areas) * present))
+    weights = np.array(areas) * decoding.present[:, column]
+    return float(np.average(decoding.quality[:, column], weights=weights))
 
 
 def _logistic_in_place(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Every question with a `<SEG>` on every tile, blended to maps of the image's size.
 
-A tile whose presence is below the decoder's threshold contributes an empty map. K counts the questions that
-have a `<SEG>`.
+A tile whose presence is below the decoder's threshold contributes an empty map, unless a person marked a
+change in it. K counts the questions that have a `<SEG>`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.checks import check_decoded
-from gateway.detection import Event
+from gateway.detection import Click, Event, Meaning
 from gateway.pair_features import PairFeatures
 from gateway.tiling import Blend, Tiling, Window
-from reasoncd.ports import MaskDecoder, ReasonDone
+from reasoncd.ports import Clicks, DecodedMasks, MaskDecoder
 from reasoncd.rpc.scope import CallScope
 from reasoncd.tensors import Tensor
 
@@ -31,6 +31,8 @@ class Decoding:
     windows: tuple[Window, ...]
     presence: NDArray[np.float64]
     """(tiles, K), `seg_probability` included."""
+    present: NDArray[np.bool_]
+    """(tiles, K), whether the tile's map is taken: by its presence, or by a person's word."""
     quality: NDArray[np.float64]
     """(tiles, K)."""
 
@@ -39,8 +41,9 @@ def decode_tiles(
     decoder: MaskDecoder,
     features: PairFeatures,
     tiling: Tiling,
-    answers: Sequence[ReasonDone],
+    meanings: Sequence[Meaning],
     *,
+    clicks: Sequence[Click] = (),
     presence_threshold: float,
     scope: CallScope,
     tell: Callable[[Event], None],
@@ -51,7 +54,8 @@ def decode_tiles(
         decoder: makes the masks.
         features: of the pair.
         tiling: of the pair.
-        answers: of all questions, with and without `<SEG>`.
+        meanings: of all questions, with and without `<SEG>`.
+        clicks: corrections, in pixels of the pair, where there is one question only.
         presence_threshold: tiles below it are empty.
         scope: asked before each tile.
         tell: told about each tile.
@@ -59,16 +63,21 @@ def decode_tiles(
     Raises:
         ReasonCDError: the decoder's reply could not be drawn.
     """
-    rows = [done.seg_embedding.numpy() for done in answers if done.seg_embedding]
+    rows = [meaning.seg_embedding for meaning in meanings if meaning.seg_embedding is not None]
     if not rows:
         nothing = np.zeros((0, 0))
         empty = np.zeros((0, tiling.height, tiling.width), dtype=np.float32)
-        return Decoding(logits=empty, windows=(), presence=nothing, quality=nothing)
+        return Decoding(
+            logits=empty, windows=(), presence=nothing, present=nothing.astype(np.bool_), quality=nothing
+        )
     embeddings = Tensor.from_numpy(np.stack(rows))
-    probabilities = np.array([done.seg_probability for done in answers if done.seg_embedding])
+    probabilities = np.array(
+        [meaning.seg_probability for meaning in meanings if meaning.seg_embedding is not None]
+    )
     total = len(tiling.windows)
     blend = Blend(tiling, len(rows))
     presence = np.zeros((total, len(rows)))
+    present = np.zeros(presence.shape, dtype=np.bool_)
     quality = np.zeros_like(presence)
     for number, window in enumerate(tiling.windows):
         tell(Event(stage="decode", done=number, total=total))
@@ -76,9 +85,47 @@ def decode_tiles(
         scope.check()
         decoded = decoder.decode(fused, embeddings)
         check_decoded(decoded, len(rows), tiling.side)
+        marked = [click for click in clicks if _holds(window, click)]
+        if marked:
+            decoded = _corrected(
+                decoder, fused, embeddings, decoded, window, marked, side=tiling.side, scope=scope
+            )
         presence[number] = probabilities * decoded.presence
         quality[number] = decoded.quality
-        absent = presence[number] < presence_threshold
-        blend.add(window, np.where(absent[:, None, None], ABSENT_LOGIT, decoded.logits))
+        seen = any(click.changed for click in marked)
+        present[number] = (presence[number] >= presence_threshold) | seen
+        blend.add(window, np.where(present[number][:, None, None], decoded.logits, ABSENT_LOGIT))
     tell(Event(stage="decode", done=total, total=total))
-    return Decoding(logits=blend.logits, windows=tiling.windows, presence=presence, quality=quality)
+    return Decoding(
+        logits=blend.logits, windows=tiling.windows, presence=presence, present=present, quality=quality
+    )
+
+
+def _corrected(
+    decoder: MaskDecoder,
+    fused: Tensor,
+    embeddings: Tensor,
+    decoded: DecodedMasks,
+    window: Window,
+    marked: Sequence[Click],
+    *,
+    side: int,
+    scope: CallScope,
+) -> DecodedMasks:
+    """One round a click, as in training: the clicks so far, and the logits of the round before."""
+    points = np.array([(c.x - window.left, c.y - window.top) for c in marked], dtype=np.float32)
+    labels = np.array([c.changed for c in marked], dtype=np.int64)
+    for count in range(1, len(marked) + 1):
+        scope.check()
+        decoded = decoder.decode(
+            fused,
+            embeddings,
+            clicks=Clicks(points=points[:count], labels=labels[:count]),
+            previous_logits=decoded.logits,
+        )
+        check_decoded(decoded, embeddings.shape[0], side)
+    return decoded
+
+
+def _holds(window: Window, click: Click) -> bool:
+    return 0 <= click.x - window.left < window.width and 0 <= click.y - window.top < window.height

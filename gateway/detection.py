@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.polygons import Places
+from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
+
+__all__ = ["Click", "Detection", "Event", "Meaning", "Stage"]
 
 Stage = Literal["encode", "reason", "decode"]
 
@@ -57,6 +60,8 @@ class Detection:
     """Of each component that took part, by its name."""
     timings_s: dict[str, float]
     """Seconds per stage; `encode` and `decode` are shared by all questions of the call."""
+    meaning: Meaning
+    """What the question meant, for further calls that ask it."""
 
     @property
     def changed_fraction(self) -> float:

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detection import Detection, Event
+from gateway.detection import Click, Detection, Event, Meaning
 from gateway.features import FeatureCache
 from gateway.pipeline import Pipeline
 from reasoncd.observability import metrics
@@ -58,12 +58,21 @@ class ObservedPipeline(Pipeline):
         *,
         mode: Mode = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_detection: Callable[[int, Detection], None] | None = None,
     ) -> list[Detection]:
         """As `Pipeline.detect`."""
         detections = super().detect(
-            images, queries, mode=mode, threshold=threshold, on_event=on_event, on_detection=on_detection
+            images,
+            queries,
+            mode=mode,
+            threshold=threshold,
+            meanings=meanings,
+            clicks=clicks,
+            on_event=on_event,
+            on_detection=on_detection,
         )
         for found in detections:
             metrics.answers.labels(_outcome(found)).inc()

@@ -1,9 +1,9 @@
 """From a pair of images and questions to answers and maps, over the three ports alone.
 
 One pair: the reasoner reads both images whole, the decoder reads them in tiles; the `<SEG>` embedding of
-a question serves every tile. Features are made once per pair and shared by all questions. Whether the
-services run in this process or behind a wire is not known here. A call whose scope is cancelled or late
-starts nothing new.
+a question serves every tile, and every further call that brings it along. Features are made once per pair
+and shared by all questions. Whether the services run in this process or behind a wire is not known here. A
+call whose scope is cancelled or late starts nothing new.
 """
 
 import time
@@ -13,19 +13,26 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.checks import check_fit, check_images, check_queries, check_threshold
+from gateway.checks import (
+    check_clicks,
+    check_fit,
+    check_images,
+    check_meanings,
+    check_queries,
+    check_threshold,
+)
 from gateway.concluding import Rules, conclude
 from gateway.decoding import decode_tiles
-from gateway.detection import Detection, Event
+from gateway.detection import Click, Detection, Event, Meaning
 from gateway.features import CACHE_BYTES, FeatureCache
 from gateway.pair_features import PairFeatures
 from gateway.tiling import Tiling
-from reasoncd.errors import ReasonCDError
+from reasoncd.errors import InvalidInputError, ReasonCDError
 from reasoncd.ports import Description, MaskDecoder, Mode, ReasonDone, Reasoner, VisionEncoder
 from reasoncd.rpc.scope import CallScope, current_scope
 from reasoncd.tensors import Tensor
 
-__all__ = ["Detection", "Event", "Pipeline"]
+__all__ = ["Click", "Detection", "Event", "Meaning", "Pipeline"]
 
 
 class Pipeline:
@@ -72,6 +79,11 @@ class Pipeline:
         return self._vision.describe(), self._reasoner.describe(), self._decoder.describe()
 
     @property
+    def side(self) -> int:
+        """Of the tiles that are decoded, in pixels."""
+        return self._side
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of each component by its name."""
         return {part.component: part.fingerprint for part in self.describe()}
@@ -83,6 +95,8 @@ class Pipeline:
         *,
         mode: Mode = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_detection: Callable[[int, Detection], None] | None = None,
     ) -> list[Detection]:
@@ -94,6 +108,9 @@ class Pipeline:
             mode: whether the answers give a reason.
             threshold: a pixel is changed at or above this probability, in [0.001, 0.999]; what the
                 checkpoint says if not given.
+            meanings: of the questions, one each, as earlier detections gave them: nothing is reasoned then.
+            clicks: corrections of the one question's map, 32 at most, in pixels of the pair and in the order
+                in which they were made. Tiles without a click stay as they are.
             on_event: told about progress and about text as it is written.
             on_detection: given each question's position and detection as soon as it is there, in order.
 
@@ -101,12 +118,15 @@ class Pipeline:
             One detection a question, in order.
 
         Raises:
-            InvalidInputError: images, questions or threshold are unusable.
+            InvalidInputError: images, questions, threshold, meanings or clicks are unusable.
             CancelledError, DeadlineError: of the current scope, before the next piece of work.
         """
         queries = check_queries(queries)
         check_threshold(threshold)
         check_images(images, len(queries))
+        if meanings is not None:
+            check_meanings(meanings, len(queries), self._reasoner.describe())
+        check_clicks(clicks or (), len(queries), height=images.shape[1], width=images.shape[2])
         scope = current_scope()
         scope.check()
         tell = on_event or (lambda event: None)
@@ -118,24 +138,32 @@ class Pipeline:
             self._vision, images, tiling, cache=self._cache, scope=scope, pool=self._pool
         ) as features:
             features.begin()
-            tell(Event(stage="encode", done=0, total=1))
-            tokens = features.overview()
-            tell(Event(stage="encode", done=1, total=1))
-            encoded = clock()
-
-            answers: list[ReasonDone] = []
-            reason_s: list[float] = []
-            for number, query in enumerate(queries):
-                began = clock()
-                answers.append(self._reason(tokens, query, mode, number, len(queries), scope, tell))
-                reason_s.append(clock() - began)
+            encoded = started
+            reason_s = [0.0] * len(queries)
+            if meanings is None:
+                tell(Event(stage="encode", done=0, total=1))
+                tokens = features.overview()
+                tell(Event(stage="encode", done=1, total=1))
+                encoded = clock()
+                understood: list[Meaning] = []
+                for number, query in enumerate(queries):
+                    began = clock()
+                    done = self._reason(tokens, query, mode, number, len(queries), scope, tell)
+                    understood.append(self._meaning(done))
+                    reason_s[number] = clock() - began
+                meanings = understood
+            if clicks and meanings[0].seg_embedding is None:
+                raise InvalidInputError(
+                    "clicks correct a map, but the question has none; ask about land cover"
+                )
 
             began = clock()
             decoding = decode_tiles(
                 self._decoder,
                 features,
                 tiling,
-                answers,
+                meanings,
+                clicks=clicks or (),
                 presence_threshold=self._presence_threshold,
                 scope=scope,
                 tell=tell,
@@ -150,15 +178,30 @@ class Pipeline:
         )
         detections: list[Detection] = []
         columns = iter(range(len(queries)))
-        for query, done, seconds in zip(queries, answers, reason_s, strict=True):
+        for query, meaning, seconds in zip(queries, meanings, reason_s, strict=True):
             scope.check()
-            column = next(columns) if done.seg_embedding else None
+            column = next(columns) if meaning.seg_embedding is not None else None
             timings = {**shared, "reason": seconds}
-            found = conclude(query, done, decoding, column, rules=rules, timings_s=timings)
+            found = conclude(query, meaning, decoding, column, rules=rules, timings_s=timings)
             if on_detection is not None:
                 on_detection(len(detections), found)
             detections.append(found)
         return detections
+
+    def _meaning(self, done: ReasonDone) -> Meaning:
+        """What a reasoner's answer means, and who gave it."""
+        reasoner, seg = self._reasoner.describe(), done.seg_embedding
+        try:
+            return Meaning(
+                answer=done.answer,
+                seg_embedding=None if seg is None else seg.numpy().astype(np.float32, copy=False),
+                seg_probability=done.seg_probability,
+                fingerprint=reasoner.fingerprint,
+                seg_space=reasoner.seg_space or "",
+            )
+        except InvalidInputError as error:
+            # Its fault, not the caller's.
+            raise ReasonCDError(f"the reasoner gave what cannot be used: {error.message}") from None
 
     def _reason(
         self,

@@ -63,6 +63,12 @@ class CheckpointError(ReasonCDError):
     code = Code.FAILED_PRECONDITION
 
 
+class JobStateError(ReasonCDError):
+    """A job is in a state in which this cannot be done with it."""
+
+    code = Code.FAILED_PRECONDITION
+
+
 class CorruptDataError(ReasonCDError):
     """A file's bytes are not what they claim to be (truncated, altered, not decodable)."""
 

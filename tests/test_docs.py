@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not any(part.startswith(".") or part.endswith("-out") for part in path.relative_to(ROOT).parts)
+    if not any(
+        part.startswith(".") or part.endswith("-out") or part == "node_modules"
+        for part in path.relative_to(ROOT).parts
+    )
 )
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 GENERATED = {"docs/accuracy.md", "accuracy.md"}

@@ -7,98 +7,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.commands.job_settings import job_settings
+from gateway.commands.serve_options import (
+    LEVELS,
+    MODEL,
+    CertOption,
+    ClientCaOption,
+    GraceOption,
+    GrpcPortOption,
+    HeldOption,
+    HostOption,
+    HttpPortOption,
+    JobsDatabaseOption,
+    JobsFolderOption,
+    JobsRunningOption,
+    KeyOption,
+    LogLevelOption,
+    RunningOption,
+    ScenesRootOption,
+    TimeoutOption,
+    TokensOption,
+    UploadOption,
+    WaitingOption,
+    option,
+)
 from gateway.commands.terminal import one_sentence
 from reasoncd.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from gateway.jobs.settings import JobSettings
     from gateway.remote import RemoteConfig
     from gateway.server.model import Model
     from gateway.server.serving import Addresses
     from gateway.server.settings import ServerSettings
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-def _option(*flags: str, panel: str, metavar: str, text: str) -> Any:
-    """An option that the environment can give too: `--grpc-port` as REASONCD_GRPC_PORT."""
-    variable = "REASONCD_" + flags[0].removeprefix("--").replace("-", "_").upper()
-    return typer.Option(*flags, metavar=metavar, envvar=variable, rich_help_panel=panel, help=text)
-
-
-_MODEL, _DOORS, _CALLERS, _BOUNDS = "The model", "Doors", "Who may ask", "Bounds"
-
-HostOption = Annotated[
-    str, _option("--bind", "--host", panel=_DOORS, metavar="ADDRESS", text="Where to listen.")
-]
-GrpcPortOption = Annotated[
-    int, _option("--grpc-port", panel=_DOORS, metavar="P", text="Of gRPC; 0 for any that is free.")
-]
-HttpPortOption = Annotated[
-    int, _option("--http-port", panel=_DOORS, metavar="P", text="Of HTTP; 0 for any that is free.")
-]
-CertOption = Annotated[
-    Path | None,
-    _option("--tls-cert", panel=_DOORS, metavar="FILE", text="PEM certificate, for both doors."),
-]
-KeyOption = Annotated[
-    Path | None, _option("--tls-key", panel=_DOORS, metavar="FILE", text="Its PEM key, without a password.")
-]
-ClientCaOption = Annotated[
-    Path | None,
-    _option(
-        "--tls-client-ca",
-        panel=_CALLERS,
-        metavar="FILE",
-        text="Callers must have a certificate by it (mTLS).",
-    ),
-]
-TokensOption = Annotated[
-    Path | None, _option("--tokens", panel=_CALLERS, metavar="FILE", text="TOML file of bearer tokens.")
-]
-RunningOption = Annotated[
-    int, _option("--running", panel=_BOUNDS, metavar="N", text="Requests in work at once.")
-]
-WaitingOption = Annotated[
-    int,
-    _option("--waiting", panel=_BOUNDS, metavar="N", text="Requests held beyond those; more are refused."),
-]
-HeldOption = Annotated[
-    int, _option("--held-mib", panel=_BOUNDS, metavar="N", text="MiB of all requests that are held.")
-]
-TimeoutOption = Annotated[
-    float,
-    _option(
-        "--request-timeout",
-        panel=_BOUNDS,
-        metavar="S",
-        text="Deadline of a request that brings none, in seconds.",
-    ),
-]
-GraceOption = Annotated[
-    float,
-    _option(
-        "--grace",
-        panel=_BOUNDS,
-        metavar="S",
-        text="For requests in work after the signal to stop, in seconds.",
-    ),
-]
-LogLevelOption = Annotated[
-    str,
-    typer.Option(metavar="LEVEL", envvar="REASONCD_LOG_LEVEL", help=", ".join(LEVELS) + "."),
-]
-
 
 def serve(
     services: Annotated[
         str | None,
-        _option("--services", panel=_MODEL, metavar="HOST:PORT", text="Where the services are."),
+        option("--services", panel=MODEL, metavar="HOST:PORT", text="Where the services are."),
     ] = None,
     service: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=HOST:PORT",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
             help="Where one is, if elsewhere: clip, sam-fpn-fusion, reasoner or mask-decoder.",
         ),
     ] = None,
@@ -106,14 +59,14 @@ def serve(
         Path | None,
         typer.Option(
             metavar="DIR",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
             help="Without services: loaded into this process; REASONCD_CHECKPOINT or checkpoints/mini if "
             "not given.",
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", rich_help_panel=_MODEL, help="Without services: torch's threads."),
+        typer.Option(metavar="N", rich_help_panel=MODEL, help="Without services: torch's threads."),
     ] = None,
     host: HostOption = "127.0.0.1",
     grpc_port: GrpcPortOption = 50051,
@@ -127,6 +80,11 @@ def serve(
     held_mib: HeldOption = 512,
     request_timeout: TimeoutOption = 300.0,
     grace: GraceOption = 30.0,
+    jobs_folder: JobsFolderOption = None,
+    jobs_database: JobsDatabaseOption = None,
+    scenes_root: ScenesRootOption = None,
+    jobs_running: JobsRunningOption = 1,
+    upload_mib: UploadOption = 4096,
     log_level: LogLevelOption = "INFO",
 ) -> None:
     """Answer over gRPC and HTTP until SIGTERM or Ctrl-C."""
@@ -148,6 +106,14 @@ def serve(
             tls_cert=tls_cert,
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
+            jobs=job_settings(
+                folder=jobs_folder,
+                database=jobs_database,
+                scenes_root=scenes_root,
+                running=jobs_running,
+                upload_mib=upload_mib,
+                http_port=http_port,
+            ),
         )
         run(
             stack,
@@ -174,6 +140,7 @@ def server_settings(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    jobs: "JobSettings | None" = None,
 ) -> "ServerSettings":
     """The options of a server as its settings.
 
@@ -206,6 +173,7 @@ def server_settings(
         grace_s=grace,
         tokens=tokens,
         tls=tls,
+        jobs=jobs,
     )
 
 
@@ -273,4 +241,4 @@ def _embedded(checkpoint: Path | None, threads: int | None) -> "Model":
 
 
 def _say(addresses: "Addresses") -> None:
-    typer.echo(f"ready: gRPC at {addresses.grpc}, HTTP at {addresses.http} (its page: {addresses.http}/docs)")
+    typer.echo(f"ready: gRPC at {addresses.grpc}, HTTP at {addresses.http} (its page: {addresses.http})")

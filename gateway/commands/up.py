@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from gateway.commands import serve as serving
+from gateway.commands import serve_options as options
+from gateway.commands.job_settings import job_settings
 from gateway.commands.terminal import one_sentence
 
 SERVICES_PORT = 9000
@@ -23,20 +25,25 @@ def up(
         typer.Option(metavar="DIR", help="The model; REASONCD_CHECKPOINT or checkpoints/mini if not given."),
     ] = None,
     port: Annotated[int, typer.Option(metavar="P", help="Of the gateway's gRPC; 0 for any free.")] = 50051,
-    http_port: serving.HttpPortOption = 8080,
+    http_port: options.HttpPortOption = 8080,
     services_port: ServicesPortOption = SERVICES_PORT,
     replicas: Annotated[int, typer.Option(metavar="N", help="Processes of each service.")] = 1,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Of torch in each process.")] = None,
-    host: serving.HostOption = "127.0.0.1",
-    running: serving.RunningOption = 4,
-    waiting: serving.WaitingOption = 16,
-    request_timeout: serving.TimeoutOption = 300.0,
-    grace: serving.GraceOption = 30.0,
-    tokens: serving.TokensOption = None,
-    tls_cert: serving.CertOption = None,
-    tls_key: serving.KeyOption = None,
-    tls_client_ca: serving.ClientCaOption = None,
-    log_level: serving.LogLevelOption = "WARNING",
+    host: options.HostOption = "127.0.0.1",
+    running: options.RunningOption = 4,
+    waiting: options.WaitingOption = 16,
+    request_timeout: options.TimeoutOption = 300.0,
+    grace: options.GraceOption = 30.0,
+    tokens: options.TokensOption = None,
+    tls_cert: options.CertOption = None,
+    tls_key: options.KeyOption = None,
+    tls_client_ca: options.ClientCaOption = None,
+    jobs_folder: options.JobsFolderOption = None,
+    jobs_database: options.JobsDatabaseOption = None,
+    scenes_root: options.ScenesRootOption = None,
+    jobs_running: options.JobsRunningOption = 1,
+    upload_mib: options.UploadOption = 4096,
+    log_level: options.LogLevelOption = "WARNING",
 ) -> None:
     """Start local Ray, the services and the gateway; say when and where they answer; stop all on Ctrl-C."""
     with one_sentence():
@@ -55,6 +62,14 @@ def up(
             tls_cert=tls_cert,
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
+            jobs=job_settings(
+                folder=jobs_folder,
+                database=jobs_database,
+                scenes_root=scenes_root,
+                running=jobs_running,
+                upload_mib=upload_mib,
+                http_port=http_port,
+            ),
         )
 
         def services_ended() -> None:

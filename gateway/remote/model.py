@@ -89,6 +89,14 @@ class RemoteModel:
         return editions.vision, editions.reasoner, editions.decoder
 
     @property
+    def side(self) -> int:
+        """Of the tiles that are decoded, in pixels."""
+        side = self._directory.current().decoder.image_size
+        # Parts that do not say it do not fit each other.
+        assert side
+        return side
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of each component, as last described, by its name."""
         now = self._directory.current()

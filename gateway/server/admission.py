@@ -134,6 +134,14 @@ class Admission:
             queued.leave()
         place.began = self._clock()
 
+    async def lend(self) -> None:
+        """Wait in the same line for room to work on what is no request; `take_back` gives it back."""
+        await self._turns.acquire()
+
+    def take_back(self) -> None:
+        """Such room is free again."""
+        self._turns.release()
+
     def leave(self, place: Place) -> None:
         """Give a place back, or have it given back when its work has ended."""
         if place.left:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.checks import check_queries, check_threshold
+from gateway.detection import Click, Meaning
 from gateway.images import ImagePair, decode_image, pair_images
 from reasoncd.errors import InvalidInputError
 from reasoncd.ports import Mode
@@ -39,6 +40,9 @@ class Asked:
     queries: tuple[str, ...]
     mode: Mode = Mode.SHORT
     threshold: float | None = None
+    meanings: tuple[Meaning, ...] | None = None
+    """One a question, where they are known."""
+    clicks: tuple[Click, ...] = ()
     with_probability: bool = False
     map_format: MapFormat = MapFormat.PNG
     names: ImageNames

@@ -6,9 +6,11 @@ from typing import Any
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.jobs.errors import DiskFullError, KeyReusedError, UploadTooLargeError
 from reasoncd.errors import (
     Code,
     InvalidInputError,
+    JobStateError,
     OverloadedError,
     ReasonCDError,
     UnavailableError,
@@ -55,17 +57,27 @@ class UnknownMethodError(UnimplementedError):
     """A path that is served, but not with this verb."""
 
 
-_OWN_STATUS: dict[type[ReasonCDError], int] = {
+class RangeError(InvalidInputError):
+    """A part of a file that lies beyond its end."""
+
+
+OWN_STATUS: dict[type[ReasonCDError], int] = {
     TooLargeError: 413,
+    UploadTooLargeError: 413,
+    KeyReusedError: 422,
+    JobStateError: 409,
+    RangeError: 416,
+    DiskFullError: 507,
     MediaTypeError: 415,
     UnknownRouteError: 404,
     UnknownMethodError: 405,
 }
+"""Of an error for which HTTP has a word of its own."""
 
 
 def http_status_of(error: ReasonCDError) -> int:
     """The HTTP status of an error."""
-    return _OWN_STATUS.get(type(error)) or HTTP_STATUS[error.code]
+    return OWN_STATUS.get(type(error)) or HTTP_STATUS[error.code]
 
 
 def http_body_of(error: ReasonCDError, request_id: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -25,6 +25,8 @@ from reasoncd.rpc.scope import current_scope, enter
 
 EVENTS_AHEAD = 16
 """Events that the work on a request may be ahead of its caller."""
+LOOK_S = 0.1
+"""Between two looks of a thread that waits for a turn whether it still wants it."""
 PULSE_S = 15.0
 """Without an event, until a stream shows that it lives."""
 LEAVING = "the gateway is going down; ask again, and another one answers"
@@ -53,6 +55,12 @@ class FrontDoor:
         self._workers = ThreadPoolExecutor(settings.running, "work")
         self._readers = ThreadPoolExecutor(settings.decoding, "read")
         self._draining = self._stopping = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def draining(self) -> bool:
+        """Nothing new is taken any more."""
+        return self._draining
 
     @property
     def requests(self) -> int:
@@ -99,6 +107,43 @@ class FrontDoor:
         finally:
             self._admission.leave(place)
 
+    @contextmanager
+    def turn_between(self) -> Iterator[None]:
+        """Room to work on what nobody waits for, in line with the requests: for threads of ours.
+
+        Raises:
+            CancelledError: the current scope is over, or the loop has ended.
+        """
+        scope = current_scope()
+        scope.check()
+        waiting = self._admission.lend()
+        try:
+            lent = asyncio.run_coroutine_threadsafe(waiting, self._loop)
+        except RuntimeError:
+            waiting.close()
+            raise CancelledError(LEAVING) from None
+        while True:
+            try:
+                lent.result(LOOK_S)
+                break
+            except TimeoutError:
+                if scope.cancelled:
+                    # A turn that comes too late goes back at once; to cancel the wait could lose one.
+                    lent.add_done_callback(self._return_late)
+                scope.check()
+            except concurrent.futures.CancelledError:
+                raise CancelledError(LEAVING) from None
+        try:
+            yield
+        finally:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._admission.take_back)
+
+    def _return_late(self, lent: "concurrent.futures.Future[None]") -> None:
+        if not lent.cancelled():
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._admission.take_back)
+
     def hold(self, place: Place, count: int) -> None:
         """Count bytes of a request.
 
@@ -129,7 +174,14 @@ class FrontDoor:
         pair = await self._decoded(place, asked)
 
         def work() -> Value:
-            found = self._model.detect(pair.images, asked.queries, mode=asked.mode, threshold=asked.threshold)
+            found = self._model.detect(
+                pair.images,
+                asked.queries,
+                mode=asked.mode,
+                threshold=asked.threshold,
+                meanings=asked.meanings,
+                clicks=asked.clicks,
+            )
             return write(found)
 
         return await self._in_thread(self._workers, place, work)
@@ -176,6 +228,8 @@ class FrontDoor:
                 asked.queries,
                 mode=asked.mode,
                 threshold=asked.threshold,
+                meanings=asked.meanings,
+                clicks=asked.clicks,
                 on_event=tell,
                 on_detection=lambda number, found: tell(Answered(query=number, detection=found)),
             )

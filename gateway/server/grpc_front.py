@@ -54,13 +54,13 @@ class ChangeDetection:
         """What a server is given."""
 
         async def describe(requests: AsyncIterator[bytes], context: Any) -> bytes:
-            return await self.Describe(requests, _Detailing(context))
+            return await self.Describe(requests, Detailing(context))
 
         async def detect(requests: AsyncIterator[bytes], context: Any) -> bytes:
-            return await self.Detect(requests, _Detailing(context))
+            return await self.Detect(requests, Detailing(context))
 
         async def detect_stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            async with aclosing(self.DetectStream(requests, _Detailing(context))) as responses:
+            async with aclosing(self.DetectStream(requests, Detailing(context))) as responses:
                 async for response in responses:
                     yield response
 
@@ -77,14 +77,14 @@ class ChangeDetection:
     @guarded(bytes)
     async def Describe(self, requests: AsyncIterator[bytes], context: Any) -> bytes:  # noqa: N802 - the contract's name
         """Who answers, and the bounds of a request."""
-        authorization = await _begin(context)
+        authorization = await begin(context)
         self._front.authenticate(authorization)
         return describe_to_proto(await self._reach.look(), self._settings).SerializeToString()
 
     @guarded(bytes)
     async def Detect(self, requests: AsyncIterator[bytes], context: Any) -> bytes:  # noqa: N802
         """Every answer at once."""
-        authorization = await _begin(context)
+        authorization = await begin(context)
         limits = self._settings
         with self._front.entered(authorization) as place:
             data = await self._receive(place, requests)
@@ -100,7 +100,7 @@ class ChangeDetection:
         self, requests: AsyncIterator[bytes], context: Any
     ) -> AsyncIterator[bytes]:
         """Progress, text and each answer as they happen, then done."""
-        authorization = await _begin(context)
+        authorization = await begin(context)
         limits = self._settings
         with self._front.entered(authorization) as place:
             data = await self._receive(place, requests)
@@ -162,14 +162,14 @@ class UnknownCalls(grpc.GenericRpcHandler):
         return grpc.stream_unary_rpc_method_handler(unknown)
 
 
-async def _begin(context: Any) -> str | None:
+async def begin(context: Any) -> str | None:
     """Send the request's id back at once; the caller's authorization."""
     await context.send_initial_metadata(((REQUEST_ID_KEY, current_scope().request_id),))
     sent = dict(context.invocation_metadata() or ()).get(AUTHORIZATION_KEY)
     return sent if isinstance(sent, str) else None
 
 
-class _Detailing:
+class Detailing:
     """A call's context, but that an overload also says when to come again as gRPC libraries read it.
 
     Args:
@@ -185,14 +185,17 @@ class _Detailing:
         return getattr(self._context, name)
 
     def set_code(self, code: grpc.StatusCode) -> None:
+        """Set the status."""
         self._code = code
         self._context.set_code(code)
 
     def set_details(self, details: str) -> None:
+        """Set the sentence."""
         self._details = details
         self._context.set_details(details)
 
     def set_trailing_metadata(self, trailers: Metadata) -> None:
+        """Set what goes out after the response."""
         details = details_of(error_from_status(self._code, self._details, trailers))
         more = [] if details is None else [(DETAILS_TRAILER, details)]
         self._context.set_trailing_metadata([*trailers, *more])

@@ -1,6 +1,7 @@
 """A multipart form as what it asks. Bounds hold while the body is read, before anything is made of it."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable
 from enum import StrEnum
 from typing import TypeVar
@@ -10,14 +11,26 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.checks import THRESHOLD_RANGE
+from gateway.detection import Click
 from gateway.server.asked import Asked, ImageNames, MapFormat
 from gateway.server.errors import MediaTypeError, TooLargeError
 from gateway.server.settings import ServerSettings
 from reasoncd.errors import CancelledError, DeadlineError, InvalidInputError
 from reasoncd.ports import Mode
+from reasoncd.rpc.meanings import meaning_from_text
 
 NAMES = ImageNames(t1="t1", t2="t2")
-FIELDS = ("t1", "t2", "query", "mode", "threshold", "with_probability", "map_format")
+FIELDS = (
+    "t1",
+    "t2",
+    "query",
+    "mode",
+    "threshold",
+    "meaning",
+    "clicks",
+    "with_probability",
+    "map_format",
+)
 MAX_FILES = 8
 """So that one too many is told by its name; two are used."""
 MAX_FIELDS = 256
@@ -95,15 +108,17 @@ async def _asked(form: FormData, image_bytes: int) -> Asked:
     for name in form:
         if name not in FIELDS:
             raise InvalidInputError(f"field {name[:40]!r} is unknown; the fields are {', '.join(FIELDS)}")
-    threshold = _one(form, "threshold")
+    threshold = one_of(form, "threshold")
     return Asked(
         image_t1=await _file(form, "t1"),
         image_t2=await _file(form, "t2"),
-        queries=tuple(_texts(form, "query")),
-        mode=_choice(form, "mode", Mode, Mode.SHORT),
-        threshold=None if threshold is None else _number(threshold),
-        with_probability=_flag(form, "with_probability"),
-        map_format=_choice(form, "map_format", MapFormat, MapFormat.PNG),
+        queries=tuple(texts_of(form, "query")),
+        mode=choice_of(form, "mode", Mode, Mode.SHORT),
+        threshold=None if threshold is None else number_of(threshold),
+        meanings=tuple(meaning_from_text(text.strip()) for text in texts_of(form, "meaning")) or None,
+        clicks=_clicks(one_of(form, "clicks")),
+        with_probability=flag_of(form, "with_probability"),
+        map_format=choice_of(form, "map_format", MapFormat, MapFormat.PNG),
         names=NAMES,
         image_bytes=image_bytes,
     )
@@ -120,7 +135,12 @@ async def _file(form: FormData, name: str) -> bytes:
     return await found[0].read()
 
 
-def _texts(form: FormData, name: str) -> list[str]:
+def texts_of(form: FormData, name: str) -> list[str]:
+    """All values of a text field.
+
+    Raises:
+        InvalidInputError: one is a file.
+    """
     found = form.getlist(name)
     texts = [value for value in found if isinstance(value, str)]
     if len(texts) != len(found):
@@ -128,14 +148,24 @@ def _texts(form: FormData, name: str) -> list[str]:
     return texts
 
 
-def _one(form: FormData, name: str) -> str | None:
-    found = _texts(form, name)
+def one_of(form: FormData, name: str) -> str | None:
+    """The value of a text field; None where it was not sent.
+
+    Raises:
+        InvalidInputError: it was sent twice, or is a file.
+    """
+    found = texts_of(form, name)
     if len(found) > 1:
         raise InvalidInputError(f"{name} is sent {len(found)} times; send it once")
     return found[0].strip() if found else None
 
 
-def _number(text: str) -> float:
+def number_of(text: str) -> float:
+    """The threshold.
+
+    Raises:
+        InvalidInputError: it is no number.
+    """
     try:
         return float(text)
     except ValueError:
@@ -143,8 +173,38 @@ def _number(text: str) -> float:
         raise InvalidInputError(f"threshold is {text[:40]!r}; give a number in [{low}, {high}]") from None
 
 
-def _choice(form: FormData, name: str, kind: type[Choice], default: Choice) -> Choice:
-    text = _one(form, name)
+def _clicks(text: str | None) -> tuple[Click, ...]:
+    """What the field `clicks` says: a JSON list of `{"x": 10.5, "y": 20, "changed": true}`."""
+    wrong = 'clicks cannot be read; send a JSON list of {"x": 10.5, "y": 20, "changed": true}'
+    try:
+        told = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        raise InvalidInputError(wrong) from None
+    if not isinstance(told, list):
+        raise InvalidInputError(wrong)
+    clicks = []
+    for each in told:
+        match each:
+            case {"x": int() | float() as x, "y": int() | float() as y, "changed": bool() as changed, **rest}:
+                # A truth value is a number to Python.
+                if rest or isinstance(x, bool) or isinstance(y, bool):
+                    raise InvalidInputError(wrong)
+            case _:
+                raise InvalidInputError(wrong)
+        try:
+            clicks.append(Click(x=float(x), y=float(y), changed=changed))
+        except OverflowError:
+            raise InvalidInputError(wrong) from None
+    return tuple(clicks)
+
+
+def choice_of(form: FormData, name: str, kind: type[Choice], default: Choice) -> Choice:
+    """The value of a field that takes some words.
+
+    Raises:
+        InvalidInputError: as `one_of`, or it is another word.
+    """
+    text = one_of(form, name)
     if text is None:
         return default
     try:
@@ -153,8 +213,13 @@ def _choice(form: FormData, name: str, kind: type[Choice], default: Choice) -> C
         raise InvalidInputError(f"{name} is {text[:40]!r}; use {', '.join(kind)}") from None
 
 
-def _flag(form: FormData, name: str) -> bool:
-    text = _one(form, name)
+def flag_of(form: FormData, name: str) -> bool:
+    """The value of a field that is true or false; false where it was not sent.
+
+    Raises:
+        InvalidInputError: as `one_of`, or it is another word.
+    """
+    text = one_of(form, name)
     if text is None:
         return False
     flag = _FLAGS.get(text.lower())

@@ -3,8 +3,11 @@
 POST /v1/detect          every answer at once
 POST /v1/detect/stream   progress, text and answers as they happen
 GET  /v1/describe        who answers, and the bounds of a request
+     /v1/jobs, /v1/scenes whole scenes; see `gateway.server.http_jobs`
 GET  /healthz, /readyz   the process lives; the model answers
 GET  /metrics            for Prometheus
+GET  /v1/samples         images to try it on
+GET  /                   the web page
 GET  /docs               all of this as a page; /openapi.json for programs
 """
 
@@ -19,21 +22,22 @@ from fastapi.responses import (
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,
-    RedirectResponse,
     Response,
-    StreamingResponse,
 )
 from fastapi.sse import format_sse_event
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from gateway.detection import Detection
 from gateway.server.errors import UnknownMethodError, UnknownRouteError, http_body_of
+from gateway.server.event_stream import EventStream
 from gateway.server.front import FrontDoor
 from gateway.server.http_docs import POLICY, docs_page
 from gateway.server.http_form import read_form
+from gateway.server.http_jobs import ROUTES as JOB_ROUTES
+from gateway.server.http_jobs import add_jobs
 from gateway.server.http_models import ERRORS, EVENTS, FORM, DescribeModel, DetectModel
 from gateway.server.http_wall import HttpWall, error_response, note_failure
+from gateway.server.jobs_front import JobsFront
 from gateway.server.messages import (
     Told,
     describe_to_json,
@@ -43,6 +47,7 @@ from gateway.server.messages import (
     event_to_json,
     told_to_proto,
 )
+from gateway.server.page import add_page, page_paths
 from gateway.server.reach import Reach
 from gateway.server.settings import ServerSettings
 from reasoncd import __version__
@@ -53,21 +58,19 @@ from reasoncd.rpc.scope import current_scope
 
 DETECT, STREAM, DESCRIBE = "/v1/detect", "/v1/detect/stream", "/v1/describe"
 COUNTED = frozenset({f"POST {DETECT}", f"POST {STREAM}", f"GET {DESCRIBE}"})
-UNCOUNTED = frozenset({"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 PULSE = format_sse_event(comment="working")
 """Shows that the stream lives: proxies cut what seems dead."""
-LAST_WORDS_S = 5.0
-"""For a stream to say that it is late."""
-
 Value = TypeVar("Value")
 
 
-def build_app(front: FrontDoor, reach: Reach, settings: ServerSettings) -> FastAPI:
+def build_app(front: FrontDoor, jobs: JobsFront, reach: Reach, settings: ServerSettings) -> FastAPI:
     """The ASGI application.
 
     Args:
         front: who does the work.
+        jobs: who keeps scenes' jobs.
         reach: who knows the model.
         settings: bounds of bodies.
     """
@@ -85,10 +88,11 @@ def build_app(front: FrontDoor, reach: Reach, settings: ServerSettings) -> FastA
     app.post(
         DETECT, response_model=DetectModel, response_class=JSONResponse, responses=ERRORS, openapi_extra=FORM
     )(door.detect)
-    app.post(STREAM, status_code=200, response_class=_EventStream, responses=EVENTS, openapi_extra=FORM)(
+    app.post(STREAM, status_code=200, response_class=EventStream, responses=EVENTS, openapi_extra=FORM)(
         door.stream
     )
     app.get(DESCRIBE, response_model=DescribeModel, responses=ERRORS)(door.describe)
+    add_jobs(app, jobs)
     app.get("/healthz", response_class=PlainTextResponse)(healthz)
     app.get("/readyz", response_class=PlainTextResponse, responses=ERRORS)(door.readyz)
     app.get("/metrics", response_class=PlainTextResponse)(metrics)
@@ -97,13 +101,10 @@ def build_app(front: FrontDoor, reach: Reach, settings: ServerSettings) -> FastA
         url = str(request.base_url).rstrip("/")
         return HTMLResponse(docs_page(app.openapi(), url), headers={"Content-Security-Policy": POLICY})
 
-    async def root() -> Response:
-        return RedirectResponse("/docs")
-
     app.get("/docs", include_in_schema=False)(docs)
-    app.get("/", include_in_schema=False)(root)
+    add_page(app, settings, errors=ERRORS)
     app.exception_handler(HTTPException)(_refused_by_router)
-    app.add_middleware(HttpWall, counted=COUNTED, uncounted=UNCOUNTED)
+    app.add_middleware(HttpWall, counted=COUNTED | JOB_ROUTES, uncounted=UNCOUNTED | page_paths())
     return app
 
 
@@ -146,7 +147,7 @@ class _Door:
         except BaseException:
             await events.aclose()
             raise
-        return _EventStream(first, events)
+        return EventStream(first, events)
 
     async def describe(self, request: Request) -> Response:
         """Who answers, and the bounds of a request."""
@@ -180,37 +181,6 @@ class _Door:
             told_error = as_error(error, scope)
             note_failure(request.scope, told_error.code)
             yield _event("error", http_body_of(told_error, scope.request_id))
-
-
-class _EventStream(StreamingResponse):
-    """A stream of events, until its end, its deadline, or its reader's leaving."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, first: bytes, events: AsyncGenerator[bytes, None]) -> None:
-        # No proxy is to keep events back until it has many.
-        super().__init__(
-            _all(first, events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        call_scope = current_scope()
-        remaining = call_scope.remaining_s()
-        try:
-            # A reader that stops reading must not keep its place for ever.
-            async with asyncio.timeout(None if remaining is None else remaining + LAST_WORDS_S):
-                await super().__call__(scope, receive, send)
-        finally:
-            call_scope.cancel()
-            await self._events.aclose()
-
-
-async def _all(first: bytes, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    yield first
-    async for event in events:
-        yield event
 
 
 async def _unless_left(request: Request, work: Awaitable[Value]) -> Value:

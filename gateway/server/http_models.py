@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.checks import MAX_QUERIES, THRESHOLD_RANGE
 from gateway.server.asked import MapFormat
+from reasoncd.meanings import MAX_CLICKS
 from reasoncd.ports import Mode
 
 
@@ -38,6 +39,7 @@ class DetectionModel(_Exact):
     place_count: int = Field(description="How many places, those that are too small to outline included.")
     fingerprints: dict[str, str] = Field(description="Of each component that took part.")
     timings_s: dict[str, float] = Field(description="Seconds of each stage.")
+    meaning: str = Field(description="To be sent back with a further request that asks the same question.")
     change_map_png: str = Field(default="", description="Base64 of a PNG: one band, 255 where it changed.")
     change_map: TensorModel | None = Field(default=None, description="uint8, 1 where it changed.")
     probability: TensorModel | None = Field(default=None, description="float32, in [0, 1].")
@@ -148,6 +150,18 @@ FORM: dict[str, Any] = {
                             "enum": [form.value for form in MapFormat],
                             "default": MapFormat.PNG.value,
                             "description": "How the change map is sent.",
+                        },
+                        "meaning": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "Of each question, as an earlier answer gave it; saves the time "
+                            "to reason about it again.",
+                        },
+                        "clicks": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "description": f"Corrections of one question's map, {MAX_CLICKS} at most: a JSON "
+                            'list of {"x", "y", "changed"}, in pixels from the upper left corner.',
                         },
                     },
                 }

@@ -31,7 +31,8 @@ class HttpWall:
 
     Args:
         app: what it stands around.
-        counted: routes, as "POST /v1/detect", that are counted by name; paths that nobody serves are "other".
+        counted: routes, as "POST /v1/detect" or "GET /v1/jobs/{id}", that are counted by name; paths that
+            nobody serves are "other".
         uncounted: paths that are polled, and so neither counted nor logged.
     """
 
@@ -49,7 +50,7 @@ class HttpWall:
             if scope["path"] in self._uncounted:
                 await self._walled(scope, receive, answer, None)
                 return
-            route = f"{scope['method']} {scope['path']}"
+            route = f"{scope['method']} {_pattern(scope['path'])}"
             named = route if route in self._counted else "other"
             with ObservedCall("gateway", named, dict(headers)) as call:
                 scope[CALL] = call
@@ -89,6 +90,16 @@ class _Answer:
             headers[REQUEST_ID_KEY] = self._id
             headers["X-Content-Type-Options"] = "nosniff"
         await self._send(message)
+
+
+def _pattern(path: str) -> str:
+    """A path without what callers write into it: a job's id, a file's name."""
+    parts = path.split("/")
+    if parts[:3] == ["", "v1", "jobs"] and len(parts) > 3:
+        parts[3] = "{id}"
+        if parts[4:5] == ["files"] and len(parts) > 5:
+            parts[5:] = ["{name}"]
+    return "/".join(parts)
 
 
 def error_response(error: ReasonCDError) -> JSONResponse:

@@ -1,7 +1,7 @@
 """What goes out and comes in over gRPC, and the same as JSON.
 
 JSON is made from gRPC's messages, so that neither door says more than the other: the same names and values,
-but that polygons are an object, and a tensor's data is base64.
+but that polygons are an object, a tensor's data is base64, and a meaning is one word to be sent back.
 """
 
 import io
@@ -24,6 +24,7 @@ from gateway.server.settings import ServerSettings
 from reasoncd import __version__
 from reasoncd.errors import InvalidInputError
 from reasoncd.ports import Description
+from reasoncd.rpc.meanings import click_from_proto, meaning_from_proto, meaning_to_proto, meaning_to_text
 from reasoncd.rpc.messages import description_to_proto, mode_from_proto
 from reasoncd.rpc.tensors import tensor_to_proto
 from reasoncd.tensors import Tensor
@@ -85,6 +86,8 @@ def asked_from_proto(data: bytes, *, streamed: bool, image_bytes: int) -> Asked:
         queries=tuple(request.queries),
         mode=mode_from_proto(request.mode),
         threshold=request.threshold if request.HasField("threshold") else None,
+        meanings=tuple(meaning_from_proto(meaning) for meaning in request.meanings) or None,
+        clicks=tuple(click_from_proto(click) for click in request.clicks),
         with_probability=request.with_probability,
         map_format=map_format,
         names=NAMES,
@@ -137,6 +140,7 @@ def detection_to_proto(found: Detection, asked: Asked) -> pb.Detection:
         place_count=found.places.count,
         fingerprints=found.fingerprints,
         timings_s=found.timings_s,
+        meaning=meaning_to_proto(found.meaning),
     )
     change = found.change_map.astype(np.uint8)
     if asked.map_format is MapFormat.PNG:
@@ -175,6 +179,7 @@ def detection_to_json(message: pb.Detection) -> dict[str, Any]:
     """A detection as JSON values: `confidence` is null where the map is empty, maps are there if wanted."""
     value = _plain(message)
     value["polygons"] = json.loads(value.pop("polygons_geojson"))
+    value["meaning"] = meaning_to_text(message.meaning)
     value.setdefault("confidence", None)
     if not message.change_map_png:
         del value["change_map_png"]

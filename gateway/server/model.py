@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.detection import Detection, Event
+from gateway.detection import Click, Detection, Event, Meaning
 from reasoncd.ports import Description, Mode
 
 
@@ -28,6 +28,8 @@ class Model(Protocol):
         *,
         mode: Mode = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_detection: Callable[[int, Detection], None] | None = None,
     ) -> list[Detection]:

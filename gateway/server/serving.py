@@ -18,10 +18,13 @@ from fastapi import FastAPI
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gateway.jobs.desk import JobDesk
 from gateway.server.auth import read_tokens
 from gateway.server.front import LEAVING, FrontDoor
 from gateway.server.grpc_front import SERVICE_NAME, ChangeDetection, UnknownCalls
+from gateway.server.grpc_jobs import JOBS_NAME, SceneJobs
 from gateway.server.http_front import build_app
+from gateway.server.jobs_front import JobsFront
 from gateway.server.model import Model
 from gateway.server.reach import Reach
 from gateway.server.settings import ServerSettings
@@ -99,9 +102,13 @@ class GatewayServer:
     def __init__(self, model: Model, settings: ServerSettings) -> None:
         self._settings = settings
         self._front = FrontDoor(model, settings)
-        self._reach = Reach(model, (SERVICE_NAME,), every_s=settings.look_s)
-        self._grpc = _grpc_server(self._front, self._reach, settings)
-        self._web = _Web(build_app(self._front, self._reach, settings), settings)
+        self._desk = (
+            JobDesk(settings.jobs, model=model, turn=self._front.turn_between) if settings.jobs else None
+        )
+        self._jobs = JobsFront(self._front, self._desk, settings)
+        self._reach = Reach(model, (SERVICE_NAME, JOBS_NAME), every_s=settings.look_s)
+        self._grpc = _grpc_server(self._front, self._jobs, self._reach, settings)
+        self._web = _Web(build_app(self._front, self._jobs, self._reach, settings), settings)
         self._watching: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
 
@@ -121,6 +128,8 @@ class GatewayServer:
             _LOG.warning("everybody who reaches %s may ask: there is no token file", settings.host)
         grpc_port = _bind(self._grpc, settings)
         http_port = self._web.bind()
+        if self._desk is not None:
+            await asyncio.to_thread(self._desk.start)
         await self._grpc.start()
         await self._web.start()
         self._watching = asyncio.create_task(self._reach.watch())
@@ -135,6 +144,9 @@ class GatewayServer:
     async def drain(self) -> None:
         """Take nothing new, and wait for what is in work: no longer than the grace, or until `hurry`."""
         self._front.drain()
+        if self._desk is not None:
+            # At their next tile, which is kept; they go on at the next start.
+            self._desk.stop()
         await self._stop_watching()
         await self._reach.stop(UnavailableError(LEAVING))
         draining = asyncio.ensure_future(self._front.drained(self._settings.grace_s))
@@ -153,7 +165,12 @@ class GatewayServer:
     async def close(self) -> None:
         """Close both doors; who still waits for an answer is told that the gateway is gone."""
         await self._stop_watching()
+        if self._desk is not None:
+            self._desk.stop()
         await asyncio.gather(self._web.close(), self._grpc.stop(LAST_WORDS_S))
+        if self._desk is not None:
+            await asyncio.to_thread(self._desk.close, self._settings.grace_s)
+        self._jobs.close()
         self._front.close()
         self._reach.close()
 
@@ -190,7 +207,9 @@ async def _until_signalled(
         await server.close()
 
 
-def _grpc_server(front: FrontDoor, reach: Reach, settings: ServerSettings) -> grpc.aio.Server:
+def _grpc_server(
+    front: FrontDoor, jobs: JobsFront, reach: Reach, settings: ServerSettings
+) -> grpc.aio.Server:
     options = (
         ("grpc.max_receive_message_length", settings.message_bytes),
         # What is larger is refused by us, in a sentence.
@@ -200,8 +219,9 @@ def _grpc_server(front: FrontDoor, reach: Reach, settings: ServerSettings) -> gr
     )
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((ChangeDetection(front, reach, settings).handler(),))
+    server.add_generic_rpc_handlers((SceneJobs(jobs).handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(reach.health, server)
-    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (SERVICE_NAME, JOBS_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     # The last one that is asked.
     server.add_generic_rpc_handlers((UnknownCalls(),))

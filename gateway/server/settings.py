@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.jobs.settings import JobSettings
 from gateway.server.tls import ServerTls
 from reasoncd.errors import InvalidInputError
 from reasoncd.rpc.channel import MESSAGE_BYTES
@@ -52,6 +53,8 @@ class ServerSettings:
     """TOML file of who may ask; None lets everybody."""
     tls: ServerTls | None = None
     """None for plain text."""
+    jobs: JobSettings | None = None
+    """None where no scenes are taken on."""
 
     def __post_init__(self) -> None:
         if not self.host:

@@ -18,19 +18,36 @@ from reasoncd.client.results import (
     Progress,
     Text,
 )
+from reasoncd.client.scene_jobs import (
+    FailedTile,
+    JobFile,
+    JobProgress,
+    SceneJob,
+    SceneName,
+    SceneSource,
+)
+from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
 
 __all__ = [
     "AsyncReasonCDClient",
+    "Click",
     "DetectLimits",
     "Detected",
     "Detection",
     "Event",
+    "FailedTile",
     "GatewayDescription",
     "ImageSource",
+    "JobFile",
+    "JobProgress",
+    "Meaning",
     "Mode",
     "Progress",
     "ReasonCDClient",
+    "SceneJob",
+    "SceneName",
+    "SceneSource",
     "Text",
     "Tls",
     "token_from_file",

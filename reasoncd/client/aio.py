@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import grpc
 
+from reasoncd.client.aio_calls import AioCalls
+from reasoncd.client.aio_jobs import AioJobs
 from reasoncd.client.attempts import Attempts
 from reasoncd.client.connection import TIMEOUT_S, Connection, Tls
 from reasoncd.client.images import ImageSource
@@ -18,11 +20,10 @@ from reasoncd.client.messages import (
     read_event,
 )
 from reasoncd.client.results import Detected, Detection, Event, GatewayDescription
-from reasoncd.errors import CancelledError
+from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
 from reasoncd.v1 import describe_pb2
 from reasoncd.v1 import gateway_pb2 as pb
-from reasoncd.v1.gateway_pb2_grpc import ChangeDetectionStub
 
 
 class AsyncReasonCDClient:
@@ -44,8 +45,9 @@ class AsyncReasonCDClient:
         self._connection = Connection(
             target=target, tls=tls, token=token, timeout_s=timeout_s, wait_when_busy=wait_when_busy
         )
-        self._channel: grpc.aio.Channel | None = None
-        self._closed = False
+        self._calls = AioCalls(self._connection)
+        self.jobs = AioJobs(self._calls)
+        """Questions about whole scenes."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,14 +59,12 @@ class AsyncReasonCDClient:
 
     async def close(self) -> None:
         """Close the connection; calls in work end with `CancelledError`."""
-        self._closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        await self._calls.close()
 
     async def describe(self, *, timeout_s: float | None = None) -> GatewayDescription:
         """As `ReasonCDClient.describe`."""
         attempts = Attempts(self._connection, timeout_s, None)
-        return read_description(await self._ask("Describe", describe_pb2.DescribeRequest(), attempts))
+        return read_description(await self._calls.ask("Describe", describe_pb2.DescribeRequest(), attempts))
 
     async def detect(
         self,
@@ -74,6 +74,8 @@ class AsyncReasonCDClient:
         *,
         mode: Mode | str = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         with_probability: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
@@ -87,9 +89,11 @@ class AsyncReasonCDClient:
             queries,
             mode=mode,
             threshold=threshold,
+            meanings=meanings,
+            clicks=clicks,
             with_probability=with_probability,
         )
-        response: pb.DetectResponse = await self._ask("Detect", request, attempts)
+        response: pb.DetectResponse = await self._calls.ask("Detect", request, attempts)
         return await asyncio.to_thread(read_detections, response, len(request.queries))
 
     async def detect_stream(
@@ -100,6 +104,8 @@ class AsyncReasonCDClient:
         *,
         mode: Mode | str = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         with_probability: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
@@ -117,12 +123,14 @@ class AsyncReasonCDClient:
             queries,
             mode=mode,
             threshold=threshold,
+            meanings=meanings,
+            clicks=clicks,
             with_probability=with_probability,
         )
         request = pb.DetectStreamRequest(detect=detect)
         begun, answers, done = False, 0, None
         while True:
-            call = self._start("DetectStream", request, attempts)
+            call = self._calls.start("DetectStream", request, attempts)
             try:
                 async for message in call:
                     begun = True
@@ -135,38 +143,8 @@ class AsyncReasonCDClient:
             except grpc.RpcError as failure:
                 await asyncio.sleep(attempts.after(failure, begun=begun))
             except asyncio.CancelledError:
-                self._check_whose(attempts)
+                self._calls.check_whose(attempts)
                 raise
             finally:
                 call.cancel()
         check_end(done, answers, len(detect.queries))
-
-    async def _ask(self, name: str, request: Any, attempts: Attempts) -> Any:
-        while True:
-            try:
-                return await self._start(name, request, attempts)
-            except grpc.RpcError as failure:
-                await asyncio.sleep(attempts.after(failure))
-            except asyncio.CancelledError:
-                self._check_whose(attempts)
-                raise
-
-    def _check_whose(self, attempts: Attempts) -> None:
-        """A closed channel looks like a cancelled task; only the latter is asyncio's to know of."""
-        task = asyncio.current_task()
-        if self._closed and not (task and task.cancelling()):
-            attempts.fail(CancelledError("the client was closed before the answer was there"))
-
-    def _start(self, name: str, request: Any, attempts: Attempts) -> Any:
-        if self._closed:
-            attempts.fail(CancelledError("the client was closed; open another"))
-        if self._channel is None:
-            # Not at construction: a channel binds itself to the loop that runs.
-            target, tls, options = self._connection.target, self._connection.tls, self._connection.options
-            self._channel = (
-                grpc.aio.secure_channel(target, tls.credentials(), options)
-                if tls
-                else grpc.aio.insecure_channel(target, options)
-            )
-        stub: Any = ChangeDetectionStub(self._channel)
-        return getattr(stub, name)(request, timeout=attempts.remaining_s(), metadata=attempts.metadata)

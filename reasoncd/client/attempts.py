@@ -28,7 +28,10 @@ from reasoncd.rpc.status import error_from_status, is_ours
 TRIES = 3
 """Of one call, those after a refusal for want of room not counted."""
 FIRST_PAUSE_S = 0.2
-"""Before the second try; three times as long before the third, each give or take a half."""
+"""Before the second try; three times as long before each further one, give or take a half."""
+MOST_PAUSE_S = 10.0
+PATIENT_TRIES = 12
+"""Of what is to outlast a gateway's restart: some minute and a half."""
 
 _LOST = (
     grpc.StatusCode.UNAVAILABLE,
@@ -47,13 +50,21 @@ class Attempts:
         connection: to the gateway.
         timeout_s: until the call is given up; the connection's if not given.
         request_id: see `docs/contract.md`; a new one if not given.
+        tries: in a row, those after a refusal for want of room not counted.
 
     Raises:
         InvalidInputError: the timeout or the id cannot be used.
         CancelledError, DeadlineError: the scope under which this runs is over.
     """
 
-    def __init__(self, connection: Connection, timeout_s: float | None, request_id: str | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        timeout_s: float | None,
+        request_id: str | None,
+        *,
+        tries: int = TRIES,
+    ) -> None:
         check_timeout(timeout_s)
         if request_id is not None and not is_request_id(request_id):
             raise InvalidInputError(
@@ -68,6 +79,7 @@ class Attempts:
         self._timeout_s = min(limits, default=None)
         self._scope = CallScope(request_id=request_id or self.outer.request_id, timeout_s=self._timeout_s)
         self._failures = 0
+        self._tries = tries
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -102,6 +114,10 @@ class Attempts:
             self.fail(error, failure)
         return pause
 
+    def answered(self) -> None:
+        """There was an answer: what fails from now on is counted anew."""
+        self._failures = 0
+
     def fail(self, error: ReasonCDError, cause: BaseException | None = None) -> NoReturn:
         """Raise an error with the request's id."""
         error.request_id = self._scope.request_id
@@ -116,9 +132,10 @@ class Attempts:
         if not lost and error.code is not Code.UNAVAILABLE:
             return None
         self._failures += 1
-        if self._failures >= TRIES:
+        if self._failures >= self._tries:
             return None
-        return FIRST_PAUSE_S * 3.0 ** (self._failures - 1) * random.uniform(0.5, 1.5)
+        pause = FIRST_PAUSE_S * 3.0 ** (self._failures - 1)
+        return min(pause, MOST_PAUSE_S) * random.uniform(0.5, 1.5)
 
     def _foreign(self, status: grpc.StatusCode, details: str) -> ReasonCDError:
         """The error of a status that the gateway's code did not set."""

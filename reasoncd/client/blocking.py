@@ -1,13 +1,14 @@
 """The client for programs without asyncio."""
 
-import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 
 from reasoncd.client.attempts import Attempts
+from reasoncd.client.blocking_calls import BlockingCalls
+from reasoncd.client.blocking_jobs import BlockingJobs
 from reasoncd.client.connection import TIMEOUT_S, Connection, Tls
 from reasoncd.client.images import ImageSource
 from reasoncd.client.messages import (
@@ -18,14 +19,11 @@ from reasoncd.client.messages import (
     read_event,
 )
 from reasoncd.client.results import Detected, Detection, Event, GatewayDescription
-from reasoncd.errors import CancelledError
+from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
-from reasoncd.rpc.scope import CallScope
 from reasoncd.v1 import describe_pb2
 from reasoncd.v1 import gateway_pb2 as pb
 from reasoncd.v1.gateway_pb2_grpc import ChangeDetectionStub
-
-Result = TypeVar("Result")
 
 
 class ReasonCDClient:
@@ -57,14 +55,10 @@ class ReasonCDClient:
         self._connection = Connection(
             target=target, tls=tls, token=token, timeout_s=timeout_s, wait_when_busy=wait_when_busy
         )
-        options = self._connection.options
-        self._channel = (
-            grpc.secure_channel(target, tls.credentials(), options)
-            if tls
-            else grpc.insecure_channel(target, options)
-        )
-        self._stub: Any = ChangeDetectionStub(self._channel)
-        self._life = CallScope()
+        self._calls = BlockingCalls(self._connection)
+        self._stub: Any = ChangeDetectionStub(self._calls.channel)
+        self.jobs = BlockingJobs(self._calls)
+        """Questions about whole scenes."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +70,7 @@ class ReasonCDClient:
 
     def close(self) -> None:
         """Close the connection; calls in work end with `CancelledError`."""
-        self._life.cancel()
-        self._channel.close()
+        self._calls.close()
 
     def describe(self, *, timeout_s: float | None = None) -> GatewayDescription:
         """Who answers: the gateway and the models behind it.
@@ -91,7 +84,7 @@ class ReasonCDClient:
         """
         attempts = Attempts(self._connection, timeout_s, None)
         request = describe_pb2.DescribeRequest()
-        return read_description(self._ask(self._stub.Describe, request, attempts))
+        return read_description(self._calls.ask(self._stub.Describe, request, attempts))
 
     def detect(
         self,
@@ -101,6 +94,8 @@ class ReasonCDClient:
         *,
         mode: Mode | str = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         with_probability: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
@@ -114,6 +109,8 @@ class ReasonCDClient:
             mode: whether the answers give a reason.
             threshold: a pixel is changed at or above this probability, in [0.001, 0.999]; the model's own
                 if not given.
+            meanings: of the questions, one each, as earlier answers gave them: nothing is reasoned then.
+            clicks: corrections of the one question's map, in pixels, in the order in which they were made.
             with_probability: have the maps of probability sent too.
             timeout_s: until the call is given up; the client's if not given.
             request_id: under which the gateway's logs have the call; a new one if not given.
@@ -130,9 +127,16 @@ class ReasonCDClient:
         """
         attempts = Attempts(self._connection, timeout_s, request_id)
         request = detect_request(
-            t1, t2, queries, mode=mode, threshold=threshold, with_probability=with_probability
+            t1,
+            t2,
+            queries,
+            mode=mode,
+            threshold=threshold,
+            meanings=meanings,
+            clicks=clicks,
+            with_probability=with_probability,
         )
-        response: pb.DetectResponse = self._ask(self._stub.Detect, request, attempts)
+        response: pb.DetectResponse = self._calls.ask(self._stub.Detect, request, attempts)
         return read_detections(response, len(request.queries))
 
     def detect_stream(
@@ -143,6 +147,8 @@ class ReasonCDClient:
         *,
         mode: Mode | str = Mode.SHORT,
         threshold: float | None = None,
+        meanings: Sequence[Meaning] | None = None,
+        clicks: Sequence[Click] | None = None,
         with_probability: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
@@ -157,14 +163,21 @@ class ReasonCDClient:
         """
         attempts = Attempts(self._connection, timeout_s, request_id)
         detect = detect_request(
-            t1, t2, queries, mode=mode, threshold=threshold, with_probability=with_probability
+            t1,
+            t2,
+            queries,
+            mode=mode,
+            threshold=threshold,
+            meanings=meanings,
+            clicks=clicks,
+            with_probability=with_probability,
         )
         return self._stream(pb.DetectStreamRequest(detect=detect), attempts)
 
     def _stream(self, request: pb.DetectStreamRequest, attempts: Attempts) -> Generator[Event, None, None]:
         begun, answers, done = False, 0, None
         while True:
-            call = self._start(self._stub.DetectStream, request, attempts)
+            call = self._calls.start(self._stub.DetectStream, request, attempts)
             try:
                 with attempts.outer.when_cancelled(call.cancel):
                     for message in call:
@@ -176,35 +189,7 @@ class ReasonCDClient:
                             yield event
                 break
             except grpc.RpcError as failure:
-                self._pause(attempts.after(failure, begun=begun), attempts)
+                self._calls.pause(attempts.after(failure, begun=begun), attempts)
             finally:
                 call.cancel()
         check_end(done, answers, len(request.detect.queries))
-
-    def _ask(self, method: Any, request: Any, attempts: Attempts) -> Any:
-        while True:
-            call = self._start(method.future, request, attempts)
-            try:
-                with attempts.outer.when_cancelled(call.cancel):
-                    return call.result()
-            except grpc.FutureCancelledError as failure:
-                attempts.fail(CancelledError("the call was cancelled before its answer was there"), failure)
-            except grpc.RpcError as failure:
-                self._pause(attempts.after(failure), attempts)
-            finally:
-                # Interrupted (Ctrl-C), the gateway is to stop too.
-                call.cancel()
-
-    def _start(self, begin: Callable[..., Result], request: Any, attempts: Attempts) -> Result:
-        self._check_open(attempts)
-        return begin(request, timeout=attempts.remaining_s(), metadata=attempts.metadata)
-
-    def _pause(self, seconds: float, attempts: Attempts) -> None:
-        woken = threading.Event()
-        with attempts.outer.when_cancelled(woken.set), self._life.when_cancelled(woken.set):
-            woken.wait(seconds)
-        attempts.outer.check()
-
-    def _check_open(self, attempts: Attempts) -> None:
-        if self._life.cancelled:
-            attempts.fail(CancelledError("the client was closed; open another"))

@@ -18,8 +18,10 @@ from reasoncd.client.results import (
     Text,
 )
 from reasoncd.errors import InvalidInputError, ReasonCDError
+from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
 from reasoncd.rpc.channel import MESSAGE_BYTES
+from reasoncd.rpc.meanings import click_to_proto, meaning_from_proto, meaning_to_proto
 from reasoncd.rpc.messages import description_from_proto, mode_to_proto
 from reasoncd.rpc.tensors import tensor_from_proto
 from reasoncd.v1 import gateway_pb2 as pb
@@ -33,6 +35,8 @@ def detect_request(
     *,
     mode: Mode | str = Mode.SHORT,
     threshold: float | None = None,
+    meanings: Sequence[Meaning] | None = None,
+    clicks: Sequence[Click] | None = None,
     with_probability: bool = False,
 ) -> pb.DetectRequest:
     """The request of both ways to ask; what the questions and images hold is the gateway's to judge.
@@ -52,6 +56,8 @@ def detect_request(
             queries=asked,
             mode=mode_to_proto(Mode(mode)),
             threshold=threshold,
+            meanings=[meaning_to_proto(meaning) for meaning in meanings or ()],
+            clicks=[click_to_proto(click) for click in clicks or ()],
             with_probability=with_probability,
             map_format=pb.MAP_FORMAT_TENSOR,
         )
@@ -128,6 +134,7 @@ def read_detection(message: pb.Detection) -> Detection:
             place_count=message.place_count,
             fingerprints=dict(message.fingerprints),
             timings_s=dict(message.timings_s),
+            meaning=meaning_from_proto(message.meaning) if message.HasField("meaning") else None,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reasoncd.meanings import Meaning
 from reasoncd.ports import Description
 
 
@@ -46,6 +47,8 @@ class Detection:
     """Of each component that took part, by its name."""
     timings_s: dict[str, float]
     """Seconds a stage; `encode` and `decode` are shared by all questions of a request."""
+    meaning: Meaning | None
+    """What the question meant, for further requests that ask it; None from an older gateway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

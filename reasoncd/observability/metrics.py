@@ -134,6 +134,24 @@ answers = Counter(
     ("outcome",),
     registry=REGISTRY,
 )
+jobs = Gauge(
+    "reasoncd_jobs",
+    "Scene jobs that wait or are in work.",
+    ("state",),
+    registry=REGISTRY,
+)
+jobs_ended = Counter(
+    "reasoncd_jobs_ended_total",
+    "Scene jobs that ended: `done`, `failed` or `cancelled`.",
+    ("state",),
+    registry=REGISTRY,
+)
+job_tiles = Counter(
+    "reasoncd_job_tiles_total",
+    "Tiles of scene jobs: `done`, or `failed` and tried again.",
+    ("outcome",),
+    registry=REGISTRY,
+)
 Outcome = Literal["changed", "unchanged", "off_topic"]
 Refusal = Literal["requests", "bytes", "token", "draining"]
 """What was used up: places, memory, or the places of the caller's token; or the gateway is going down."""
@@ -142,6 +160,12 @@ for _outcome in get_args(Outcome):
     answers.labels(_outcome)
 for _refusal in get_args(Refusal):
     refused.labels(_refusal)
+for _state in ("queued", "running"):
+    jobs.labels(_state)
+for _ended in ("done", "failed", "cancelled"):
+    jobs_ended.labels(_ended)
+for _tile in ("done", "failed"):
+    job_tiles.labels(_tile)
 model_info = Gauge(
     "reasoncd_model_info",
     "1 for each component that a process holds or, on the gateway, asks.",

@@ -27,7 +27,7 @@ from reasoncd.v1 import reasoner_pb2 as reasoncd_dot_v1_dot_reasoner__pb2
 from reasoncd.v1 import tensor_pb2 as reasoncd_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reasoncd/v1/gateway.proto\x12\x0breasoncd.v1\x1a\x1areasoncd/v1/describe.proto\x1a\x1areasoncd/v1/reasoner.proto\x1a\x18reasoncd/v1/tensor.proto\"\x8b\x01\n\x1f\x43hangeDetectionDescribeResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12,\n\ncomponents\x18\x02 \x03(\x0b\x32\x18.reasoncd.v1.Description\x12)\n\x06limits\x18\x03 \x01(\x0b\x32\x19.reasoncd.v1.DetectLimits\"q\n\x0c\x44\x65tectLimits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x03\x12\x12\n\nimage_side\x18\x03 \x01(\x05\x12\x0f\n\x07queries\x18\x04 \x01(\x05\x12\x10\n\x08requests\x18\x05 \x01(\x05\"\xd1\x01\n\rDetectRequest\x12\x10\n\x08image_t1\x18\x01 \x01(\x0c\x12\x10\n\x08image_t2\x18\x02 \x01(\x0c\x12\x0f\n\x07queries\x18\x03 \x03(\t\x12\x1f\n\x04mode\x18\x04 \x01(\x0e\x32\x11.reasoncd.v1.Mode\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10with_probability\x18\x06 \x01(\x08\x12*\n\nmap_format\x18\x07 \x01(\x0e\x32\x16.reasoncd.v1.MapFormatB\x0c\n\n_threshold\"<\n\x0e\x44\x65tectResponse\x12*\n\ndetections\x18\x01 \x03(\x0b\x32\x16.reasoncd.v1.Detection\"\xea\x04\n\tDetection\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x14\n\x0cmodel_answer\x18\x03 \x01(\t\x12\x13\n\x0bseg_emitted\x18\x04 \x01(\x08\x12\x17\n\x0fseg_probability\x18\x05 \x01(\x01\x12\x10\n\x08presence\x18\x06 \x01(\x01\x12\x17\n\nconfidence\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x1a\n\x12presence_threshold\x18\t \x01(\x01\x12\x18\n\x10\x63hanged_fraction\x18\n \x01(\x01\x12\x16\n\x0e\x63hange_map_png\x18\x0b \x01(\x0c\x12\'\n\nchange_map\x18\x0c \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12(\n\x0bprobability\x18\r \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12\x18\n\x10polygons_geojson\x18\x0e \x01(\t\x12\x13\n\x0bplace_count\x18\x0f \x01(\x05\x12>\n\x0c\x66ingerprints\x18\x10 \x03(\x0b\x32(.reasoncd.v1.Detection.FingerprintsEntry\x12\x37\n\ttimings_s\x18\x11 \x03(\x0b\x32$.reasoncd.v1.Detection.TimingsSEntry\x1a\x33\n\x11\x46ingerprintsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rTimingsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\r\n\x0b_confidence\"A\n\x13\x44\x65tectStreamRequest\x12*\n\x06\x64\x65tect\x18\x01 \x01(\x0b\x32\x1a.reasoncd.v1.DetectRequest\"\xcb\x01\n\x14\x44\x65tectStreamResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.reasoncd.v1.DetectProgressH\x00\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x17.reasoncd.v1.DetectTextH\x00\x12\'\n\x04mask\x18\x03 \x01(\x0b\x32\x17.reasoncd.v1.DetectMaskH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.reasoncd.v1.DetectDoneH\x00\x42\x07\n\x05\x65vent\"<\n\x0e\x44\x65tectProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\")\n\nDetectText\x12\r\n\x05query\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"F\n\nDetectMask\x12\r\n\x05query\x18\x01 \x01(\x05\x12)\n\tdetection\x18\x02 \x01(\x0b\x32\x16.reasoncd.v1.Detection\" \n\nDetectDone\x12\x12\n\ndetections\x18\x01 \x01(\x05*g\n\tMapFormat\x12\x1a\n\x16MAP_FORMAT_UNSPECIFIED\x10\x00\x12\x12\n\x0eMAP_FORMAT_PNG\x10\x01\x12\x15\n\x11MAP_FORMAT_TENSOR\x10\x02\x12\x13\n\x0fMAP_FORMAT_NONE\x10\x03\x32\x83\x02\n\x0f\x43hangeDetection\x12V\n\x08\x44\x65scribe\x12\x1c.reasoncd.v1.DescribeRequest\x1a,.reasoncd.v1.ChangeDetectionDescribeResponse\x12\x41\n\x06\x44\x65tect\x12\x1a.reasoncd.v1.DetectRequest\x1a\x1b.reasoncd.v1.DetectResponse\x12U\n\x0c\x44\x65tectStream\x12 .reasoncd.v1.DetectStreamRequest\x1a!.reasoncd.v1.DetectStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19reasoncd/v1/gateway.proto\x12\x0breasoncd.v1\x1a\x1areasoncd/v1/describe.proto\x1a\x1areasoncd/v1/reasoner.proto\x1a\x18reasoncd/v1/tensor.proto\"\x8b\x01\n\x1f\x43hangeDetectionDescribeResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12,\n\ncomponents\x18\x02 \x03(\x0b\x32\x18.reasoncd.v1.Description\x12)\n\x06limits\x18\x03 \x01(\x0b\x32\x19.reasoncd.v1.DetectLimits\"q\n\x0c\x44\x65tectLimits\x12\x15\n\rmessage_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x03\x12\x12\n\nimage_side\x18\x03 \x01(\x05\x12\x0f\n\x07queries\x18\x04 \x01(\x05\x12\x10\n\x08requests\x18\x05 \x01(\x05\"\x9d\x02\n\rDetectRequest\x12\x10\n\x08image_t1\x18\x01 \x01(\x0c\x12\x10\n\x08image_t2\x18\x02 \x01(\x0c\x12\x0f\n\x07queries\x18\x03 \x03(\t\x12\x1f\n\x04mode\x18\x04 \x01(\x0e\x32\x11.reasoncd.v1.Mode\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10with_probability\x18\x06 \x01(\x08\x12*\n\nmap_format\x18\x07 \x01(\x0e\x32\x16.reasoncd.v1.MapFormat\x12&\n\x08meanings\x18\x08 \x03(\x0b\x32\x14.reasoncd.v1.Meaning\x12\"\n\x06\x63licks\x18\t \x03(\x0b\x32\x12.reasoncd.v1.ClickB\x0c\n\n_threshold\"\x86\x01\n\x07Meaning\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12*\n\rseg_embedding\x18\x02 \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12\x17\n\x0fseg_probability\x18\x03 \x01(\x01\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x11\n\tseg_space\x18\x05 \x01(\t\".\n\x05\x43lick\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"<\n\x0e\x44\x65tectResponse\x12*\n\ndetections\x18\x01 \x03(\x0b\x32\x16.reasoncd.v1.Detection\"\x91\x05\n\tDetection\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x14\n\x0cmodel_answer\x18\x03 \x01(\t\x12\x13\n\x0bseg_emitted\x18\x04 \x01(\x08\x12\x17\n\x0fseg_probability\x18\x05 \x01(\x01\x12\x10\n\x08presence\x18\x06 \x01(\x01\x12\x17\n\nconfidence\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\tthreshold\x18\x08 \x01(\x01\x12\x1a\n\x12presence_threshold\x18\t \x01(\x01\x12\x18\n\x10\x63hanged_fraction\x18\n \x01(\x01\x12\x16\n\x0e\x63hange_map_png\x18\x0b \x01(\x0c\x12\'\n\nchange_map\x18\x0c \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12(\n\x0bprobability\x18\r \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12\x18\n\x10polygons_geojson\x18\x0e \x01(\t\x12\x13\n\x0bplace_count\x18\x0f \x01(\x05\x12>\n\x0c\x66ingerprints\x18\x10 \x03(\x0b\x32(.reasoncd.v1.Detection.FingerprintsEntry\x12\x37\n\ttimings_s\x18\x11 \x03(\x0b\x32$.reasoncd.v1.Detection.TimingsSEntry\x12%\n\x07meaning\x18\x12 \x01(\x0b\x32\x14.reasoncd.v1.Meaning\x1a\x33\n\x11\x46ingerprintsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rTimingsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\r\n\x0b_confidence\"A\n\x13\x44\x65tectStreamRequest\x12*\n\x06\x64\x65tect\x18\x01 \x01(\x0b\x32\x1a.reasoncd.v1.DetectRequest\"\xcb\x01\n\x14\x44\x65tectStreamResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.reasoncd.v1.DetectProgressH\x00\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x17.reasoncd.v1.DetectTextH\x00\x12\'\n\x04mask\x18\x03 \x01(\x0b\x32\x17.reasoncd.v1.DetectMaskH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.reasoncd.v1.DetectDoneH\x00\x42\x07\n\x05\x65vent\"<\n\x0e\x44\x65tectProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\")\n\nDetectText\x12\r\n\x05query\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\"F\n\nDetectMask\x12\r\n\x05query\x18\x01 \x01(\x05\x12)\n\tdetection\x18\x02 \x01(\x0b\x32\x16.reasoncd.v1.Detection\" \n\nDetectDone\x12\x12\n\ndetections\x18\x01 \x01(\x05*g\n\tMapFormat\x12\x1a\n\x16MAP_FORMAT_UNSPECIFIED\x10\x00\x12\x12\n\x0eMAP_FORMAT_PNG\x10\x01\x12\x15\n\x11MAP_FORMAT_TENSOR\x10\x02\x12\x13\n\x0fMAP_FORMAT_NONE\x10\x03\x32\x83\x02\n\x0f\x43hangeDetection\x12V\n\x08\x44\x65scribe\x12\x1c.reasoncd.v1.DescribeRequest\x1a,.reasoncd.v1.ChangeDetectionDescribeResponse\x12\x41\n\x06\x44\x65tect\x12\x1a.reasoncd.v1.DetectRequest\x1a\x1b.reasoncd.v1.DetectResponse\x12U\n\x0c\x44\x65tectStream\x12 .reasoncd.v1.DetectStreamRequest\x1a!.reasoncd.v1.DetectStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,34 +38,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETECTION_FINGERPRINTSENTRY']._serialized_options = b'8\001'
   _globals['_DETECTION_TIMINGSSENTRY']._loaded_options = None
   _globals['_DETECTION_TIMINGSSENTRY']._serialized_options = b'8\001'
-  _globals['_MAPFORMAT']._serialized_start=1760
-  _globals['_MAPFORMAT']._serialized_end=1863
+  _globals['_MAPFORMAT']._serialized_start=2060
+  _globals['_MAPFORMAT']._serialized_end=2163
   _globals['_CHANGEDETECTIONDESCRIBERESPONSE']._serialized_start=125
   _globals['_CHANGEDETECTIONDESCRIBERESPONSE']._serialized_end=264
   _globals['_DETECTLIMITS']._serialized_start=266
   _globals['_DETECTLIMITS']._serialized_end=379
   _globals['_DETECTREQUEST']._serialized_start=382
-  _globals['_DETECTREQUEST']._serialized_end=591
-  _globals['_DETECTRESPONSE']._serialized_start=593
-  _globals['_DETECTRESPONSE']._serialized_end=653
-  _globals['_DETECTION']._serialized_start=656
-  _globals['_DETECTION']._serialized_end=1274
-  _globals['_DETECTION_FINGERPRINTSENTRY']._serialized_start=1159
-  _globals['_DETECTION_FINGERPRINTSENTRY']._serialized_end=1210
-  _globals['_DETECTION_TIMINGSSENTRY']._serialized_start=1212
-  _globals['_DETECTION_TIMINGSSENTRY']._serialized_end=1259
-  _globals['_DETECTSTREAMREQUEST']._serialized_start=1276
-  _globals['_DETECTSTREAMREQUEST']._serialized_end=1341
-  _globals['_DETECTSTREAMRESPONSE']._serialized_start=1344
-  _globals['_DETECTSTREAMRESPONSE']._serialized_end=1547
-  _globals['_DETECTPROGRESS']._serialized_start=1549
-  _globals['_DETECTPROGRESS']._serialized_end=1609
-  _globals['_DETECTTEXT']._serialized_start=1611
-  _globals['_DETECTTEXT']._serialized_end=1652
-  _globals['_DETECTMASK']._serialized_start=1654
-  _globals['_DETECTMASK']._serialized_end=1724
-  _globals['_DETECTDONE']._serialized_start=1726
-  _globals['_DETECTDONE']._serialized_end=1758
-  _globals['_CHANGEDETECTION']._serialized_start=1866
-  _globals['_CHANGEDETECTION']._serialized_end=2125
+  _globals['_DETECTREQUEST']._serialized_end=667
+  _globals['_MEANING']._serialized_start=670
+  _globals['_MEANING']._serialized_end=804
+  _globals['_CLICK']._serialized_start=806
+  _globals['_CLICK']._serialized_end=852
+  _globals['_DETECTRESPONSE']._serialized_start=854
+  _globals['_DETECTRESPONSE']._serialized_end=914
+  _globals['_DETECTION']._serialized_start=917
+  _globals['_DETECTION']._serialized_end=1574
+  _globals['_DETECTION_FINGERPRINTSENTRY']._serialized_start=1459
+  _globals['_DETECTION_FINGERPRINTSENTRY']._serialized_end=1510
+  _globals['_DETECTION_TIMINGSSENTRY']._serialized_start=1512
+  _globals['_DETECTION_TIMINGSSENTRY']._serialized_end=1559
+  _globals['_DETECTSTREAMREQUEST']._serialized_start=1576
+  _globals['_DETECTSTREAMREQUEST']._serialized_end=1641
+  _globals['_DETECTSTREAMRESPONSE']._serialized_start=1644
+  _globals['_DETECTSTREAMRESPONSE']._serialized_end=1847
+  _globals['_DETECTPROGRESS']._serialized_start=1849
+  _globals['_DETECTPROGRESS']._serialized_end=1909
+  _globals['_DETECTTEXT']._serialized_start=1911
+  _globals['_DETECTTEXT']._serialized_end=1952
+  _globals['_DETECTMASK']._serialized_start=1954
+  _globals['_DETECTMASK']._serialized_end=2024
+  _globals['_DETECTDONE']._serialized_start=2026
+  _globals['_DETECTDONE']._serialized_end=2058
+  _globals['_CHANGEDETECTION']._serialized_start=2166
+  _globals['_CHANGEDETECTION']._serialized_end=2425
 # @@protoc_insertion_point(module_scope)

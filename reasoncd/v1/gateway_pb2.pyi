@@ -46,7 +46,7 @@ class DetectLimits(_message.Message):
     def __init__(self, message_bytes: _Optional[int] = ..., image_bytes: _Optional[int] = ..., image_side: _Optional[int] = ..., queries: _Optional[int] = ..., requests: _Optional[int] = ...) -> None: ...
 
 class DetectRequest(_message.Message):
-    __slots__ = ("image_t1", "image_t2", "queries", "mode", "threshold", "with_probability", "map_format")
+    __slots__ = ("image_t1", "image_t2", "queries", "mode", "threshold", "with_probability", "map_format", "meanings", "clicks")
     IMAGE_T1_FIELD_NUMBER: _ClassVar[int]
     IMAGE_T2_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,8 @@ class DetectRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     WITH_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     MAP_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    MEANINGS_FIELD_NUMBER: _ClassVar[int]
+    CLICKS_FIELD_NUMBER: _ClassVar[int]
     image_t1: bytes
     image_t2: bytes
     queries: _containers.RepeatedScalarFieldContainer[str]
@@ -61,7 +63,33 @@ class DetectRequest(_message.Message):
     threshold: float
     with_probability: bool
     map_format: MapFormat
-    def __init__(self, image_t1: _Optional[bytes] = ..., image_t2: _Optional[bytes] = ..., queries: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[_reasoner_pb2.Mode, str]] = ..., threshold: _Optional[float] = ..., with_probability: _Optional[bool] = ..., map_format: _Optional[_Union[MapFormat, str]] = ...) -> None: ...
+    meanings: _containers.RepeatedCompositeFieldContainer[Meaning]
+    clicks: _containers.RepeatedCompositeFieldContainer[Click]
+    def __init__(self, image_t1: _Optional[bytes] = ..., image_t2: _Optional[bytes] = ..., queries: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[_reasoner_pb2.Mode, str]] = ..., threshold: _Optional[float] = ..., with_probability: _Optional[bool] = ..., map_format: _Optional[_Union[MapFormat, str]] = ..., meanings: _Optional[_Iterable[_Union[Meaning, _Mapping]]] = ..., clicks: _Optional[_Iterable[_Union[Click, _Mapping]]] = ...) -> None: ...
+
+class Meaning(_message.Message):
+    __slots__ = ("answer", "seg_embedding", "seg_probability", "fingerprint", "seg_space")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    SEG_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    SEG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    SEG_SPACE_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    seg_embedding: _tensor_pb2.Tensor
+    seg_probability: float
+    fingerprint: str
+    seg_space: str
+    def __init__(self, answer: _Optional[str] = ..., seg_embedding: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., seg_probability: _Optional[float] = ..., fingerprint: _Optional[str] = ..., seg_space: _Optional[str] = ...) -> None: ...
+
+class Click(_message.Message):
+    __slots__ = ("x", "y", "changed")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    changed: bool
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class DetectResponse(_message.Message):
     __slots__ = ("detections",)
@@ -70,7 +98,7 @@ class DetectResponse(_message.Message):
     def __init__(self, detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ...) -> None: ...
 
 class Detection(_message.Message):
-    __slots__ = ("query", "answer", "model_answer", "seg_emitted", "seg_probability", "presence", "confidence", "threshold", "presence_threshold", "changed_fraction", "change_map_png", "change_map", "probability", "polygons_geojson", "place_count", "fingerprints", "timings_s")
+    __slots__ = ("query", "answer", "model_answer", "seg_emitted", "seg_probability", "presence", "confidence", "threshold", "presence_threshold", "changed_fraction", "change_map_png", "change_map", "probability", "polygons_geojson", "place_count", "fingerprints", "timings_s", "meaning")
     class FingerprintsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +130,7 @@ class Detection(_message.Message):
     PLACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINTS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_S_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
     query: str
     answer: str
     model_answer: str
@@ -119,7 +148,8 @@ class Detection(_message.Message):
     place_count: int
     fingerprints: _containers.ScalarMap[str, str]
     timings_s: _containers.ScalarMap[str, float]
-    def __init__(self, query: _Optional[str] = ..., answer: _Optional[str] = ..., model_answer: _Optional[str] = ..., seg_emitted: _Optional[bool] = ..., seg_probability: _Optional[float] = ..., presence: _Optional[float] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., presence_threshold: _Optional[float] = ..., changed_fraction: _Optional[float] = ..., change_map_png: _Optional[bytes] = ..., change_map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., probability: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., polygons_geojson: _Optional[str] = ..., place_count: _Optional[int] = ..., fingerprints: _Optional[_Mapping[str, str]] = ..., timings_s: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    meaning: Meaning
+    def __init__(self, query: _Optional[str] = ..., answer: _Optional[str] = ..., model_answer: _Optional[str] = ..., seg_emitted: _Optional[bool] = ..., seg_probability: _Optional[float] = ..., presence: _Optional[float] = ..., confidence: _Optional[float] = ..., threshold: _Optional[float] = ..., presence_threshold: _Optional[float] = ..., changed_fraction: _Optional[float] = ..., change_map_png: _Optional[bytes] = ..., change_map: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., probability: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., polygons_geojson: _Optional[str] = ..., place_count: _Optional[int] = ..., fingerprints: _Optional[_Mapping[str, str]] = ..., timings_s: _Optional[_Mapping[str, float]] = ..., meaning: _Optional[_Union[Meaning, _Mapping]] = ...) -> None: ...
 
 class DetectStreamRequest(_message.Message):
     __slots__ = ("detect",)

@@ -114,7 +114,7 @@ def test_what_would_break_a_caller_is_refused(buf: Buf, tmp_path: Path, what: st
 
 
 ADDITIONS = {
-    "a field": ("gateway.proto", "string model_answer = 3;", "string model_answer = 3;\n  string hint = 18;"),
+    "a field": ("gateway.proto", "string model_answer = 3;", "string model_answer = 3;\n  string hint = 99;"),
     "a way to answer": (
         "mask_decoder.proto",
         "DecodedMasks masks = 2;",

@@ -19,6 +19,7 @@ from gateway.pipeline import Pipeline
 from gateway.polygons import feature_collection
 from reasoncd.rpc.channel import MESSAGE_OPTIONS
 from reasoncd.rpc.guard import guarded, guarded_stream
+from reasoncd.rpc.meanings import meaning_to_proto
 from reasoncd.rpc.messages import description_to_proto, mode_from_proto
 from reasoncd.rpc.tensors import tensor_to_proto
 from reasoncd.tensors import Tensor
@@ -42,6 +43,7 @@ def _detection(found: Detection, request: pb.DetectRequest) -> pb.Detection:
         place_count=found.places.count,
         fingerprints=found.fingerprints,
         timings_s=found.timings_s,
+        meaning=meaning_to_proto(found.meaning),
     )
     if request.map_format == pb.MAP_FORMAT_TENSOR:
         message.change_map.CopyFrom(tensor_to_proto(Tensor.from_numpy(found.change_map.astype(np.uint8))))

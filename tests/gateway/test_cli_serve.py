@@ -48,7 +48,7 @@ def test_it_serves_until_the_signal(number: signal.Signals) -> None:
     with serving() as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.fullmatch(r"ready: gRPC at (\S+), HTTP at (\S+) \(its page: (\S+)/docs\)\n", line)
+        found = re.fullmatch(r"ready: gRPC at (\S+), HTTP at (\S+) \(its page: (\S+)\)\n", line)
         assert found, process.stderr and process.stderr.read()
         with ReasonCDClient(found[1]) as client:
             (detection,) = client.detect(*GOOD, "new buildings")
@@ -88,6 +88,9 @@ def run(*options: str) -> Result:
         (["--grpc-port", "70000"], "--grpc-port is 70000"),
         (["--held-mib", "0"], "--held-bytes is 0"),
         (["--log-level", "LOUD"], "--log-level is LOUD"),
+        (["--jobs-folder", "jobs", "--scenes-root", "gone"], "--scenes-root gone is no folder"),
+        (["--jobs-folder", "jobs", "--jobs-running", "0"], "--jobs-running is 0"),
+        (["--jobs-database", "sqlite://"], "need a folder; name --jobs-folder"),
     ],
 )
 def test_bad_options_are_refused_in_one_sentence(options: list[str], words: str) -> None:

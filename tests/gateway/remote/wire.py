@@ -15,8 +15,10 @@ import numpy as np
 from reasoncd.ports import Description
 from reasoncd.rpc.channel import MESSAGE_OPTIONS
 from reasoncd.rpc.messages import (
+    clicks_from_proto,
     description_to_proto,
     event_to_proto,
+    float32_from_proto,
     masks_to_proto,
     mode_from_proto,
     origin_of,
@@ -182,7 +184,12 @@ class Decoder(mask_decoder_pb2_grpc.MaskDecoderServicer):
         if fused is None:
             need = features_pb2.NeedFeatures(digest=request.fused_map.digest)
             return mask_decoder_pb2.DecodeResponse(need_features=need, origin=origin)
-        masks = replica.engine.decode(fused, tensor_from_proto(request.seg_embeddings, name="segs"))
+        told: dict[str, Any] = {}
+        if request.HasField("clicks"):
+            told["clicks"] = clicks_from_proto(request.clicks)
+        if request.HasField("previous_logits"):
+            told["previous_logits"] = float32_from_proto(request.previous_logits, name="previous_logits")
+        masks = replica.engine.decode(fused, tensor_from_proto(request.seg_embeddings, name="segs"), **told)
         return mask_decoder_pb2.DecodeResponse(masks=masks_to_proto(masks), origin=origin)
 
 

@@ -18,6 +18,7 @@ from gateway.pipeline import Pipeline
 from gateway.server.http_models import DescribeModel, DetectionModel, DetectModel, ErrorBodyModel
 from reasoncd.client import Detected, Progress, ReasonCDClient, Text
 from reasoncd.ports import Mode
+from reasoncd.rpc.meanings import meaning_from_proto, meaning_from_text
 from reasoncd.v1 import gateway_pb2 as pb
 from reasoncd.v1.gateway_pb2_grpc import ChangeDetectionStub
 from tests.gateway.server.bad_requests import request
@@ -109,11 +110,19 @@ def test_http_says_what_grpc_says(server: Served) -> None:
     names = {field.name for field in pb.Detection.DESCRIPTOR.fields} - {"polygons_geojson", "change_map_png"}
     for detection, message in zip(detections, messages, strict=True):
         assert detection.keys() == names | {"polygons"}
-        for name in names - {"confidence", "change_map", "probability", "timings_s", "fingerprints"}:
+        for name in names - {
+            "confidence",
+            "change_map",
+            "probability",
+            "timings_s",
+            "fingerprints",
+            "meaning",
+        }:
             assert detection[name] == getattr(message, name), name
         confidence = message.confidence if message.HasField("confidence") else None
         assert detection["confidence"] == confidence
         assert detection["fingerprints"] == dict(message.fingerprints)
+        assert meaning_from_text(detection["meaning"]) == meaning_from_proto(message.meaning)
         assert detection["polygons"] == json.loads(message.polygons_geojson)
         for name, dtype in (("change_map", "uint8"), ("probability", "float32")):
             assert detection[name]["dtype"] == dtype
