@@ -99,7 +99,8 @@ $(PAGE)/dist/index.html: $(PAGE)/node_modules/.package-lock.json $(PAGE_SOURCES)
 
 .PHONY: test-page
 test-page: page ## Check the page's own types and logic
-	@if command -v npm >/dev/null; then cd $(PAGE) && npm run check && npm test; fi
+	@command -v npm >/dev/null || { echo "make: the tests of the page need Node 20 or newer; install it" >&2; exit 1; }
+	cd $(PAGE) && npm run check && npm test
 
 .PHONY: wheel
 wheel: $(VENV)/.stamp-dev page ## Make an installable package with the built page in it: dist/*.whl

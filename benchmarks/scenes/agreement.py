@@ -9,7 +9,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from gateway.tiling import Tiling
+from gateway.scenes.grid import SceneTiling
 
 _STEP = 1024
 
@@ -72,7 +72,7 @@ def compare(first: Path, second: Path, *, margin: int = 0) -> Counts:
     return Counts(both=both, first_only=first_only, second_only=second_only)
 
 
-def seams(first: Path, second: Path, tilings: tuple[Tiling, Tiling], *, margin: int) -> SeamCounts:
+def seams(first: Path, second: Path, tilings: tuple[SceneTiling, SceneTiling], *, margin: int) -> SeamCounts:
     """Count differences where tiles overlap and elsewhere.
 
     Args:
@@ -98,13 +98,13 @@ def seams(first: Path, second: Path, tilings: tuple[Tiling, Tiling], *, margin: 
     )
 
 
-def overlapped(tiling: Tiling) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def overlapped(tiling: SceneTiling) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Rows and columns that lie in more than one tile: (H,) and (W,)."""
     rows, columns = np.zeros(tiling.height, dtype=int), np.zeros(tiling.width, dtype=int)
-    for top in {window.top for window in tiling.windows}:
-        rows[top : top + tiling.side] += 1
-    for left in {window.left for window in tiling.windows}:
-        columns[left : left + tiling.side] += 1
+    for top, height in {(window.top, window.height) for window in tiling.windows}:
+        rows[top : top + height] += 1
+    for left, width in {(window.left, window.width) for window in tiling.windows}:
+        columns[left : left + width] += 1
     return rows > 1, columns > 1
 
 

@@ -83,9 +83,7 @@ def _goals(result: ScenesResult, once: list[Run]) -> list[str]:
         paces, peaks = [run.pace for run in once], [run.peak_mib for run in once]
         slower, more = max(paces) / min(paces) - 1, max(peaks) - min(peaks)
         lines += [
-            _goal(
-                "slowest over fastest pace", f"{slower:+.1%}", f"{PACE_TARGET:.0%}", slower <= PACE_TARGET
-            ),
+            _goal("slowest over fastest pace", f"{slower:+.1%}", f"{PACE_TARGET:.0%}", slower <= PACE_TARGET),
             _goal("peak memory apart", f"{more:.0f} MiB", f"{MEMORY_TARGET:.0f} MiB", more <= MEMORY_TARGET),
         ]
     iou, on, off = result.shifted.iou, result.seams.on_seams, result.seams.off_seams

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.detection import Detection
+from gateway.scenes.grid import SceneTiling
 from gateway.scenes.kept_meaning import Understood
 from gateway.scenes.model import SceneModel
 from gateway.scenes.pair import ScenePair, ScenePart
 from gateway.scenes.settings import FailedTile, SceneProgress, SceneSettings
 from gateway.scenes.tile_store import NO_DATA, Tile, TileFacts, TileStore
-from gateway.tiling import Tiling
 from reasoncd.errors import CheckpointError, Code, ReasonCDError
 from reasoncd.rpc.scope import current_scope
 
@@ -55,7 +55,7 @@ def detect_tiles(
     model: SceneModel,
     scene: ScenePair,
     query: str,
-    tiling: Tiling,
+    tiling: SceneTiling,
     store: TileStore,
     *,
     understood: Understood | None,

@@ -18,7 +18,7 @@ from gateway.scenes import rasters
 from gateway.scenes.answering import Answer, conclude
 from gateway.scenes.detecting import detect_tiles, read_question
 from gateway.scenes.folder import WORK, RunFolder, run_folder
-from gateway.scenes.grid import scene_tiling
+from gateway.scenes.grid import SceneTiling, scene_tiling
 from gateway.scenes.ground import Ground
 from gateway.scenes.item import ITEM_FILE, make_item, span
 from gateway.scenes.kept_meaning import Understood, keep_meaning, kept_meaning
@@ -31,7 +31,7 @@ from gateway.scenes.stitching import block_count, stitch
 from gateway.scenes.thumbnail import Thumbnail
 from gateway.scenes.tile_store import TileStore
 from gateway.scenes.vectors import GEOJSON_FILE, GPKG_FILE, PARQUET_FILE, Subject, vectors
-from gateway.tiling import Tiling, Window
+from gateway.tiling import Window
 from reasoncd.ports import Description
 from reasoncd.rpc.scope import current_scope
 
@@ -134,14 +134,14 @@ class _Run:
     scene: ScenePair
     query: str
     settings: SceneSettings
-    tiling: Tiling
+    tiling: SceneTiling
     ground: Ground | None
     fingerprints: dict[str, str]
     tell: Tell
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides what is written, as JSON values."""
-        sides = {"tile": self.tiling.side, "windows": len(self.tiling.windows)}
+        sides = {"tile": self.tiling.side, "overlap": self.tiling.overlap}
         t1, t2 = self.scene.digests
         return {
             "id": f"reasoncd-{t1[:8]}-{t2[:8]}",

@@ -1,8 +1,8 @@
 """Finished tiles as one smooth map, block by block: no more than a few tiles are ever in memory.
 
-Where tiles overlap, their logits are averaged with the weights of `gateway.tiling`, which fall off towards a
-tile's edge; where one tile lies alone, its probabilities pass untouched, bit for bit. A tile that failed
-leaves its place to its neighbours where they overlap it, and else no data.
+Where tiles overlap, their logits are averaged with the weights of `gateway.scenes.grid`, which fall off
+towards a tile's edge; where one tile lies alone, its probabilities pass untouched, bit for bit. A tile that
+failed leaves its place to its neighbours where they overlap it, and else no data.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.scenes.grid import SceneTiling
 from gateway.scenes.tile_store import NO_DATA, TileStore
-from gateway.tiling import Tiling, Window
+from gateway.tiling import Window
 
 BLOCK = 1024
 """Side of what is stitched at a time, a multiple of the rasters' own blocks, in pixels."""
@@ -30,12 +31,12 @@ class Block:
     """(H, W), in [0, 1], or `NO_DATA`."""
 
 
-def block_count(tiling: Tiling) -> int:
+def block_count(tiling: SceneTiling) -> int:
     """How many blocks a map has."""
     return -(-tiling.height // BLOCK) * -(-tiling.width // BLOCK)
 
 
-def stitch(tiling: Tiling, store: TileStore) -> Iterator[Block]:
+def stitch(tiling: SceneTiling, store: TileStore) -> Iterator[Block]:
     """The blocks of the map, row by row."""
     for top in range(0, tiling.height, BLOCK):
         for left in range(0, tiling.width, BLOCK):
@@ -48,7 +49,7 @@ def stitch(tiling: Tiling, store: TileStore) -> Iterator[Block]:
             yield Block(window=window, probability=_blend(tiling, store, window))
 
 
-def _blend(tiling: Tiling, store: TileStore, block: Window) -> NDArray[np.float32]:
+def _blend(tiling: SceneTiling, store: TileStore, block: Window) -> NDArray[np.float32]:
     shape = (block.height, block.width)
     logits, weights = np.zeros(shape), np.zeros(shape)
     count = np.zeros(shape, dtype=np.uint8)

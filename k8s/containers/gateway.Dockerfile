@@ -1,5 +1,12 @@
 # The gateway: no torch, some 0.5 GB.
 #   docker build -f k8s/containers/gateway.Dockerfile -t reasoncd/gateway:0.1.0 .
+FROM node:20-bookworm-slim AS page
+WORKDIR /page
+COPY gateway/page/package.json gateway/page/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY gateway/page/ ./
+RUN npm run build
+
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/reasoncd/venv
@@ -11,6 +18,7 @@ COPY reasoncd/__init__.py reasoncd/
 RUN pip install ".[gateway-server]"
 COPY reasoncd/ reasoncd/
 COPY gateway/ gateway/
+COPY --from=page /page/dist/ gateway/page/dist/
 RUN pip install --no-deps .
 
 FROM python:3.11-slim-bookworm

@@ -35,7 +35,7 @@ def chromium() -> str | None:
 @pytest.fixture(scope="session")
 def built() -> Path:
     if not (BUILT / "index.html").is_file():
-        pytest.skip("the page is not built; run `make page`, which needs Node")
+        pytest.fail("the page is not built; run `make page`, which needs Node")
     return BUILT
 
 
@@ -43,7 +43,7 @@ def built() -> Path:
 def browser(built: Path) -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        pytest.skip("chromium is not installed; run `make tools` as root, or install it")
+        pytest.fail("chromium is not installed; run `make tools` as root, or install it")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         yield running

@@ -9,7 +9,7 @@ import rasterio
 from benchmarks.scenes.agreement import Counts, SeamCounts, compare, overlapped, seams
 from benchmarks.scenes.mosaic import cut_mosaic, write_mosaic
 from benchmarks.scenes.report import Run, ScenesResult, scenes_report
-from gateway.tiling import Tiling
+from gateway.scenes.grid import SceneTiling
 from reasoncd.ontology import TARGET_BY_KEY
 
 pytestmark = pytest.mark.unit
@@ -41,7 +41,7 @@ def test_a_mosaic_is_equal_for_equal_seeds_and_cut_where_it_says(tmp_path: Path)
 
 
 def test_differences_are_counted_on_seams_and_off_them(tmp_path: Path) -> None:
-    tiling = Tiling(height=100, width=100, side=60, overlap=20)
+    tiling = SceneTiling(height=100, width=100, side=60, overlap=20, shortest=20)
     rows, columns = overlapped(tiling)
     assert np.flatnonzero(rows).tolist() == list(range(40, 60)) and np.array_equal(rows, columns)
     one, other = np.zeros((100, 100), dtype=np.bool_), np.zeros((100, 100), dtype=np.bool_)
