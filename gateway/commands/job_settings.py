@@ -35,6 +35,8 @@ def job_settings(
             "install reasoncd[gateway-server]"
         ) from error
 
+    if running == 0:
+        return None
     kept = folder or _default_folder(http_port)
     if kept is None:
         if database or scenes_root:

@@ -97,7 +97,7 @@ ScenesRootOption = Annotated[
     option("--scenes-root", panel=_JOBS, metavar="DIR", text="GeoTIFFs under it may be named by callers."),
 ]
 JobsRunningOption = Annotated[
-    int, option("--jobs-running", panel=_JOBS, metavar="N", text="Jobs in work at once.")
+    int, option("--jobs-running", panel=_JOBS, metavar="N", text="Jobs in work at once; 0 takes none on.")
 ]
 UploadOption = Annotated[
     int, option("--upload-mib", panel=_JOBS, metavar="N", text="MiB of one submission's files.")

@@ -89,7 +89,7 @@ def run(*options: str) -> Result:
         (["--held-mib", "0"], "--held-bytes is 0"),
         (["--log-level", "LOUD"], "--log-level is LOUD"),
         (["--jobs-folder", "jobs", "--scenes-root", "gone"], "--scenes-root gone is no folder"),
-        (["--jobs-folder", "jobs", "--jobs-running", "0"], "--jobs-running is 0"),
+        (["--jobs-folder", "jobs", "--jobs-running", "-1"], "--jobs-running is -1"),
         (["--jobs-database", "sqlite://"], "need a folder; name --jobs-folder"),
     ],
 )

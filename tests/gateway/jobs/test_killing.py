@@ -70,6 +70,15 @@ def tiles_on_disk(folder: Path) -> int:
     return sum(1 for _ in (folder / "jobs").glob("*/out/.work/tiles/*.npz"))
 
 
+def wait_for_tiles(folder: Path, count: int) -> None:
+    """Until so many are kept, so that a kill falls into the work on however slow a machine."""
+    for _ in range(12000):
+        if tiles_on_disk(folder) >= count:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{count} tiles were not kept in a minute")
+
+
 def tiles_computed(folder: Path) -> list[str]:
     log = folder / "log"
     return log.read_text().splitlines() if log.exists() else []
@@ -106,7 +115,8 @@ def test_killed_at_ten_random_times(tmp_path: Path, undisturbed: tuple[dict[str,
         gateway = Gateway(folder)
         # A submission whose answer was lost is sent again.
         job = gateway.submit()
-        time.sleep(rng.uniform(0.02, 0.6))
+        wait_for_tiles(folder, on_disk + rng.randint(1, 3))
+        time.sleep(rng.uniform(0, 0.03))
         running = gateway.job(job)["state"] in ("queued", "running")
         gateway.kill()
         # What was done at the last moment has cleared its tiles away.
