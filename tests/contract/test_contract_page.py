@@ -5,11 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -89,11 +89,11 @@ def test_the_page_shows_python_that_runs(gateway: str, work: Path) -> None:
 
 
 def test_every_call_is_listed() -> None:
-    files = descriptor_pb2.FileDescriptorSet.FromString(
-        (ROOT / "protos" / "released" / "v1.binpb").read_bytes()
-    ).file
     calls = [
-        (service.name, call.name) for file in files for service in file.service for call in service.method
+        (service.name, call.name)
+        for proto in sorted((ROOT / "protos" / "reasoncd" / "v1").glob("*.proto"))
+        for service in import_module(f"reasoncd.v1.{proto.stem}_pb2").DESCRIPTOR.services_by_name.values()
+        for call in service.methods
     ]
     listed: list[tuple[str, str]] = []
     service = ""

@@ -39,8 +39,9 @@ def built() -> Path:
     return BUILT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(built: Path) -> Iterator[Browser]:
+    """Of a module, not of the session: while Playwright runs, no other test can start an event loop."""
     path = chromium()
     if path is None:
         pytest.fail("chromium is not installed; run `make tools` as root, or install it")

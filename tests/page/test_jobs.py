@@ -18,7 +18,7 @@ from tests.gateway.server.conftest import Held, Served, served
 from tests.page.conftest import DESKTOP, Watched
 from tests.page.screen import eventually, is_marked, on_map, shown_at
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page")]
 
 WIDTH, HEIGHT = 320, 240
 LEFT, TOP, COLUMNS, ROWS = 208, 128, 48, 32

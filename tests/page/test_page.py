@@ -18,7 +18,7 @@ from tests.gateway.server.conftest import Served, scene, served
 from tests.page.conftest import DESKTOP, PHONE, Watched
 from tests.page.screen import Colour, eventually, is_marked, on_map, shown_at
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page")]
 
 AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
 QUESTION = "new buildings"

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from reasoncd import errors
-from reasoncd.errors import Code, OverloadedError, ReasonCDError, error_of
+from reasoncd.errors import Code, JobStateError, OverloadedError, ReasonCDError, error_of
 from reasoncd.rpc.status import error_from_status, is_ours, status_of, trailers_of
 
 pytestmark = pytest.mark.unit
@@ -12,7 +12,9 @@ pytestmark = pytest.mark.unit
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ReasonCDError) and kind is not OverloadedError
+    if isinstance(kind, type)
+    and issubclass(kind, ReasonCDError)
+    and kind not in (OverloadedError, JobStateError)
 ]
 
 
@@ -31,6 +33,13 @@ def test_an_overload_says_when_to_come_again() -> None:
     back = error_from_status(status_of(error), error.message, trailers_of(error))
     assert isinstance(back, OverloadedError)
     assert back.retry_after_s == 1.25
+
+
+def test_a_job_in_the_wrong_state_keeps_its_code_and_words() -> None:
+    # Its kind is that of the code's own error: the calls of jobs are the only ones that give it.
+    error = JobStateError("the job is cancelled")
+    back = error_from_status(status_of(error), error.message, trailers_of(error))
+    assert (back.code, back.message) == (Code.FAILED_PRECONDITION, error.message)
 
 
 @pytest.mark.parametrize("code", Code)
