@@ -22,6 +22,7 @@ class AioCalls:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._channel: grpc.aio.Channel | None = None
+        self._stubs: tuple[Any, ...] = ()
         self._closed = False
 
     async def close(self) -> None:
@@ -72,6 +73,6 @@ class AioCalls:
                 if tls
                 else grpc.aio.insecure_channel(target, options)
             )
-        stubs: tuple[Any, ...] = ChangeDetectionStub(self._channel), SceneJobsStub(self._channel)
-        begin = next(getattr(stub, name) for stub in stubs if hasattr(stub, name))
+            self._stubs = ChangeDetectionStub(self._channel), SceneJobsStub(self._channel)
+        begin = next(getattr(stub, name) for stub in self._stubs if hasattr(stub, name))
         return begin(request, timeout=attempts.remaining_s(), metadata=attempts.metadata)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -48,10 +49,7 @@ class AioJobs:
             while (part := await asyncio.to_thread(next, parts, None)) is not None:
                 yield part
 
-        with job_errors():
-            response: pb.SceneJobsSubmitResponse = await self._calls.ask(
-                "Submit", sent, self._attempts(timeout_s or NO_TIMEOUT_S)
-            )
+        response: pb.SceneJobsSubmitResponse = await self._ask("Submit", sent, timeout_s or NO_TIMEOUT_S)
         return read_job(response.job)
 
     async def watch(self, job: str, *, timeout_s: float | None = None) -> AsyncGenerator[SceneJob, None]:
@@ -85,26 +83,22 @@ class AioJobs:
 
     async def list(self) -> list[SceneJob]:
         """As `BlockingJobs.list`."""
-        response: pb.SceneJobsListResponse = await self._calls.ask(
-            "List", pb.SceneJobsListRequest(), self._attempts(None)
-        )
+        response: pb.SceneJobsListResponse = await self._ask("List", pb.SceneJobsListRequest())
         return [read_job(job) for job in response.jobs]
 
     async def cancel(self, job: str) -> SceneJob:
         """As `BlockingJobs.cancel`."""
-        response: pb.SceneJobsCancelResponse = await self._calls.ask(
-            "Cancel", pb.SceneJobsCancelRequest(id=job), self._attempts(None)
-        )
+        response: pb.SceneJobsCancelResponse = await self._ask("Cancel", pb.SceneJobsCancelRequest(id=job))
         return read_job(response.job)
 
     async def delete(self, job: str) -> None:
         """As `BlockingJobs.delete`."""
-        await self._calls.ask("Delete", pb.SceneJobsDeleteRequest(id=job), self._attempts(None))
+        await self._ask("Delete", pb.SceneJobsDeleteRequest(id=job))
 
     async def scenes(self) -> tuple[str, ...]:
         """As `BlockingJobs.scenes`."""
-        response: pb.SceneJobsListScenesResponse = await self._calls.ask(
-            "ListScenes", pb.SceneJobsListScenesRequest(), self._attempts(None)
+        response: pb.SceneJobsListScenesResponse = await self._ask(
+            "ListScenes", pb.SceneJobsListScenesRequest()
         )
         return tuple(response.names)
 
@@ -131,6 +125,10 @@ class AioJobs:
                 finally:
                     call.cancel()
         return target
+
+    async def _ask(self, name: str, request: Any, timeout_s: float | None = None) -> Any:
+        with job_errors():
+            return await self._calls.ask(name, request, self._attempts(timeout_s))
 
     def _attempts(self, timeout_s: float | None, *, tries: int = TRIES) -> Attempts:
         return Attempts(self._calls.connection, timeout_s, None, tries=tries)
