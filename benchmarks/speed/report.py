@@ -101,15 +101,18 @@ def _ratios(result: SpeedResult) -> str:
             "short answer, prefix computed / cached",
             _paired(times["short answer, prefix computed"], times["short answer, prefix cached"]),
         ],
-        [
-            "short answer, plain greedy / with guesses",
-            _paired(times["short answer, plain greedy, prefix cached"], times["short answer, prefix cached"]),
-        ],
-        [
-            "passes of the language model, plain greedy / with guesses",
-            _paired(result.passes["plain greedy"], result.passes["with guesses"]),
-        ],
     ]
+    for name in ("short answer", "explained answer"):
+        rows += [
+            [
+                f"{name}, plain greedy / with guesses",
+                _paired(times[f"{name}, plain greedy, prefix cached"], times[f"{name}, prefix cached"]),
+            ],
+            [
+                f"passes of the language model, {name}, plain greedy / with guesses",
+                _paired(result.passes[f"{name}, plain greedy"], result.passes[f"{name}, with guesses"]),
+            ],
+        ]
     if result.starts:
         ready = [start["ready"] for start in result.starts]
         rows.append(["start / `import torch`", _paired(ready, times["import torch in a fresh process"])])

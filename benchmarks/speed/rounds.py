@@ -26,11 +26,11 @@ from reasoncd.base_models import base_model_dir
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
 from reasoncd.errors import InvalidInputError, ReasonCDError
-from reasoncd.ontology import SHORT_ANSWERS
 from reasoncd.ports import Mode
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import AnswerTrie, generate
+from services.reasoner.generation import generate
+from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import prefill
 from services.reasoner.prompt import build_prompt
@@ -201,29 +201,30 @@ def _measure_decoding(
     device = next(model.parameters()).device
     shape = (2, config.image_tokens, config.clip_width)
     tokens = torch.from_numpy(rng.standard_normal(shape).astype(np.float32)).to(device, torch.bfloat16)
-    short, explained = (build_prompt(model.tokenizer, query, mode) for mode in (Mode.SHORT, Mode.EXPLAINED))
-    trie = AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
-    limit = config.max_new_tokens
-
     began = _now(device)
-    prefix = prefill(model, tokens, short.prefix)
-    prefilled = _now(device)
-    guessed = generate(model, prefix, short.suffix, limit=limit, trie=trie)
-    walked = _now(device)
-    plain = generate(model, prefix, short.suffix, limit=limit)
-    done = _now(device)
-    reasoned = generate(model, prefix, explained.suffix, limit=limit)
-    end = _now(device)
-
-    result.add("short answer, prefix cached", walked - prefilled)
-    result.add("short answer, prefix computed", walked - began)
-    result.add("short answer, plain greedy, prefix cached", done - walked)
-    result.passes.setdefault("with guesses", []).append(guessed.passes)
-    result.passes.setdefault("plain greedy", []).append(plain.passes)
-    result.same_tokens += guessed.token_ids == plain.token_ids
-    result.add("explained answer, prefix cached", end - done)
-    result.explained_rates.append(len(reasoned.token_ids) / (end - done))
-    result.explained_tokens.append(len(reasoned.token_ids))
+    prefix = prefill(model, tokens, build_prompt(model.tokenizer, query, Mode.SHORT).prefix)
+    prefix_time = _now(device) - began
+    same = True
+    for mode in Mode:
+        suffix = build_prompt(model.tokenizer, query, mode).suffix
+        name = f"{mode} answer"
+        began = _now(device)
+        guessed = generate(
+            model, prefix, suffix, limit=config.max_new_tokens, guesses=guesses_for(model.tokenizer, mode)
+        )
+        walked = _now(device)
+        plain = generate(model, prefix, suffix, limit=config.max_new_tokens)
+        done = _now(device)
+        result.add(f"{name}, prefix cached", walked - began)
+        result.add(f"{name}, prefix computed", walked - began + prefix_time)
+        result.add(f"{name}, plain greedy, prefix cached", done - walked)
+        result.passes.setdefault(f"{name}, with guesses", []).append(guessed.passes)
+        result.passes.setdefault(f"{name}, plain greedy", []).append(plain.passes)
+        same = same and guessed.token_ids == plain.token_ids
+        if mode is Mode.EXPLAINED:
+            result.explained_rates.append(len(guessed.token_ids) / (walked - began))
+            result.explained_tokens.append(len(guessed.token_ids))
+    result.same_tokens += same
 
 
 def _products(device: str) -> dict[str, Callable[[], object]]:

@@ -18,6 +18,10 @@ from transformers.utils import logging
 from reasoncd.base_models import Progress, cached_base_model, downloaded, install_base, known_base_model
 from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError, OutputError
 
+SHARD_SIZE = "24MB"
+"""Of the weights' files. A file stays mapped until each of its weights is merged with the adapter, so that
+one large file would count fully beside the merged model."""
+
 
 def fetch_base(name: str, *, progress: Progress | None = None) -> Path:
     """Make sure that a base language model lies in the cache, whole.
@@ -29,7 +33,7 @@ def fetch_base(name: str, *, progress: Progress | None = None) -> Path:
         progress: is told in a few words what is being done.
 
     Returns:
-        A folder with `config.json`, `model.safetensors` (bfloat16) and `tokenizer.json`.
+        A folder with `config.json`, safetensors (bfloat16, in several files) and `tokenizer.json`.
 
     Raises:
         InvalidInputError: the name is that of another kind of model.
@@ -77,7 +81,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         del model.config.quantization_config
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
     try:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, max_shard_size=SHARD_SIZE)
         # The chat template goes into tokenizer_config.json instead of a file of its own.
         tokenizer.save_pretrained(folder, save_jinja_files=False)
     except SafetensorError as error:

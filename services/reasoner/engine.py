@@ -14,14 +14,14 @@ from reasoncd.base_models import base_model_dir
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import from_dict
 from reasoncd.errors import InvalidInputError
-from reasoncd.ontology import SHORT_ANSWERS
 from reasoncd.ports import Description, Mode, ReasonEvent, TensorShape
 from reasoncd.tensors import Tensor
 from services.reasoner.answer_batch import AnswerBatch
 from services.reasoner.answering import Answering, Question
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import AnswerTrie, Decoding, step
+from services.reasoner.generation import Decoding, step
+from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import PrefixCache, prefill
 from services.reasoner.prompt import Prompt, build_prompt
@@ -45,7 +45,7 @@ class ReasonerEngine:
         self._description = description
         self.prefixes = PrefixCache(model.config.prefix_cache_bytes)
         """Of the pairs asked about last."""
-        self._trie = AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
+        self._guesses = {mode: guesses_for(model.tokenizer, mode) for mode in Mode}
 
     @classmethod
     def from_checkpoint(
@@ -154,8 +154,9 @@ class ReasonerEngine:
             )
         else:
             prefix = source
-        trie = self._trie if prompt.mode is Mode.SHORT else None
-        decoding = Decoding(model, prompt.suffix, limit=model.config.max_new_tokens, trie=trie)
+        decoding = Decoding(
+            model, prompt.suffix, limit=model.config.max_new_tokens, guesses=self._guesses[prompt.mode]
+        )
         return Answering(model.tokenizer, prefix, decoding)
 
     def batch(self) -> AnswerBatch:

@@ -1,18 +1,19 @@
-"""Greedy decoding: one answer at a time with guesses from a trie, or many at once.
+"""Greedy decoding: one answer at a time with guesses, or many at once.
 
-Plain greedy decoding feeds one token a pass. Where the answers that the model was trained to give form a
-trie, the tokens that follow without a branch are fed along as a guess and verified by the same pass: the
-tokens are those of plain decoding, in fewer passes. A wrong guess is cut off and decoding goes on plainly.
+Plain greedy decoding feeds one token a pass. A guess of what follows is fed along and verified by the same
+pass: the tokens are those of plain decoding, in fewer passes. A wrong guess is cut off and decoding goes on
+plainly.
 
 After `<SEG>` is chosen it is fed once more, at the token limit too: its state is the embedding. The
 first `<SEG>` counts. This module knows neither modes nor events.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from services.reasoner.guesses import AnswerTrie, Guesses
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import Prefix, prefill
 from services.reasoner.prompt import Prompt
@@ -35,41 +36,6 @@ class Generation:
     """How often the language model ran after the prefix."""
 
 
-class AnswerTrie:
-    """Known answers as a tree over token ids.
-
-    Args:
-        answers: ids of each answer, end-of-text included.
-    """
-
-    def __init__(self, answers: Iterable[Sequence[int]] = ()) -> None:
-        self.children: dict[int, AnswerTrie] = {}
-        """The nodes after each possible next token."""
-        for answer in answers:
-            node = self
-            for token in answer:
-                node = node.children.setdefault(token, AnswerTrie())
-
-    def child(self, token: int) -> "AnswerTrie | None":
-        """The node after `token`, or None where no answer goes on like this."""
-        return self.children.get(token)
-
-    def forced(self) -> tuple[int, ...]:
-        """The tokens that follow before the next branch; the last token of an answer is not among them.
-
-        That last one is end-of-text, which is predicted but never fed.
-        """
-        tokens: list[int] = []
-        node = self
-        while len(node.children) == 1:
-            token, child = next(iter(node.children.items()))
-            if not child.children:
-                break
-            tokens.append(token)
-            node = child
-        return tuple(tokens)
-
-
 class Decoding:
     """One answer as it is decoded: what to feed next, and what the states say about it.
 
@@ -79,16 +45,17 @@ class Decoding:
         model: in evaluation mode.
         suffix: prompt ids after the prefix.
         limit: most tokens of the answer, at least 1.
-        trie: answers that are likely; the tokens are the same with and without.
+        guesses: what is likely to be answered; the tokens are the same with and without.
     """
 
     def __init__(
-        self, model: ReasonerModel, suffix: Sequence[int], *, limit: int, trie: AnswerTrie | None = None
+        self, model: ReasonerModel, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
     ) -> None:
         self._model = model
         self._suffix = tuple(suffix)
         self._limit = limit
-        self._node = trie
+        self._guesses = guesses or Guesses()
+        self._place: AnswerTrie | None = self._guesses.start
         self._guess: tuple[int, ...] = ()
         self._seg_embedding: torch.Tensor | None = None
         self._seg_probability = 0.0
@@ -137,7 +104,7 @@ class Decoding:
                 break
         self._guess = ()
         if not self._ended():
-            self._guess = self._node.forced() if self._node else ()
+            self._guess = self._place.forced() if self._place else ()
             self.feeds = (self.token_ids[-1], *self._guess)
         else:
             # `<SEG>` at the limit was not fed yet.
@@ -166,7 +133,7 @@ class Decoding:
 
     def _add(self, token: int, probability: float) -> None:
         self.token_ids.append(token)
-        self._node = self._node.child(token) if self._node else None
+        self._place = self._guesses.after(self._place, token)
         if token == self._model.tokenizer.seg_id and self._seg_embedding is None and not self._awaits_seg:
             self._seg_probability = probability
             self._awaits_seg = True
@@ -200,7 +167,7 @@ def step(rows: Rows, decodings: Sequence[Decoding]) -> None:
 
 
 def decode(
-    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, trie: AnswerTrie | None = None
+    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
 ) -> Generator[int, None, Generation]:
     """Decode one answer greedily.
 
@@ -209,7 +176,7 @@ def decode(
         prefix: of the pair; not changed.
         suffix: prompt ids after the prefix.
         limit: most tokens of the answer, at least 1.
-        trie: answers that are likely; the tokens are the same with and without.
+        guesses: what is likely to be answered; the tokens are the same with and without.
 
     Yields:
         Each token id as soon as it is certain.
@@ -218,7 +185,7 @@ def decode(
         The whole answer.
     """
     rows = Rows(model, [prefix])
-    decoding = Decoding(model, suffix, limit=limit, trie=trie)
+    decoding = Decoding(model, suffix, limit=limit, guesses=guesses)
     told = 0
     while not decoding.finished:
         step(rows, [decoding])
@@ -228,10 +195,10 @@ def decode(
 
 
 def generate(
-    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, trie: AnswerTrie | None = None
+    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
 ) -> Generation:
     """`decode` without the intermediate tokens."""
-    steps = decode(model, prefix, suffix, limit=limit, trie=trie)
+    steps = decode(model, prefix, suffix, limit=limit, guesses=guesses)
     while True:
         try:
             next(steps)

@@ -62,6 +62,11 @@ def prefix_ids(tokenizer: ReasonerTokenizer) -> tuple[int, ...]:
     return (tokenizer.bos_id, *tokenizer.encode_fixed(TASK))
 
 
+def explicit_reason(target: Target) -> str:
+    """The reason that is trained where the query names the class: there is nothing to infer."""
+    return f"The question names the change itself: {target.words.lower()}."
+
+
 def answer_text(target: Target | None, *, reason: str | None = None, seg_first: bool = False) -> str:
     """The answer that is trained for a target: `[reason ]New buildings: <SEG>`, or the refusal.
 

@@ -25,7 +25,8 @@ from reasoncd.tensors import Tensor
 from services.mask_decoder.engine import MaskDecoderEngine
 from services.reasoner.config import ReasonerConfig
 from services.reasoner.engine import ReasonerEngine
-from services.reasoner.generation import AnswerTrie, generate, generate_batch
+from services.reasoner.generation import generate, generate_batch
+from services.reasoner.guesses import Guesses
 from services.reasoner.model import IGNORE, ReasonerModel
 from services.reasoner.prefix_cache import prefill
 from services.reasoner.prompt import build_prompt
@@ -191,11 +192,11 @@ def test_the_trie_gives_the_tokens_of_plain_decoding(
     half = plain.token_ids[: len(plain.token_ids) // 2]
     walked, left = (*plain.token_ids, model.tokenizer.eos_id), (*half, *shorts[0])
     for answers in (shorts, [walked], [left]):
-        guided = generate(model, prefix, prompt.suffix, limit=limit, trie=AnswerTrie(answers))
+        guided = generate(model, prefix, prompt.suffix, limit=limit, guesses=Guesses(answers))
         assert (guided.token_ids, guided.text) == (plain.token_ids, plain.text)
         assert guided.seg_probability == pytest.approx(plain.seg_probability, abs=CLOSE)
         same_seg(guided.seg_embedding, plain.seg_embedding)
-    quick = generate(model, prefix, prompt.suffix, limit=limit, trie=AnswerTrie([walked]))
+    quick = generate(model, prefix, prompt.suffix, limit=limit, guesses=Guesses([walked]))
     assert quick.passes < plain.passes
 
 

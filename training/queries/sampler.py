@@ -6,7 +6,7 @@ import numpy as np
 
 from reasoncd.ontology import TARGET_BY_KEY, TARGETS, Target
 from reasoncd.ports import Mode
-from services.reasoner.prompt import answer_text
+from services.reasoner.prompt import answer_text, explicit_reason
 from training.queries.bank import Phrase, PhraseBank, explicit_queries
 
 
@@ -88,12 +88,13 @@ class QuerySampler:
         lines = self.bank.synonyms.get(target.key, ())
         if not lines or rng.random() < 0.4:
             lines = explicit_queries(target)
-        reason = f"The question names the change itself: {target.words.lower()}."
         return TrainingQuery(
             query=vary(lines[rng.integers(len(lines))], rng),
             mode=mode,
             answer=answer_text(
-                target, reason=reason if mode is Mode.EXPLAINED else None, seg_first=self.seg_first
+                target,
+                reason=explicit_reason(target) if mode is Mode.EXPLAINED else None,
+                seg_first=self.seg_first,
             ),
             target=target,
         )

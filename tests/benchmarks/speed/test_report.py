@@ -29,12 +29,19 @@ def _result(starts: int) -> SpeedResult:
             "short answer, prefix cached": [0.1, 0.1, 0.1],
             "short answer, prefix computed": [0.2, 0.3, 0.4],
             "short answer, plain greedy, prefix cached": [0.2, 0.2, 0.2],
+            "explained answer, prefix cached": [0.1, 0.1, 0.1],
+            "explained answer, plain greedy, prefix cached": [0.4, 0.4, 0.4],
             "import torch in a fresh process": [2.0] * starts,
         },
         starts=[{"ready": 5.0, "answered": 6.0, "built_mib": 700.0, "peak_mib": 768.0}] * starts,
         explained_rates=[50.0, 40.0, 60.0],
         explained_tokens=[30, 30, 30],
-        passes={"plain greedy": [4, 4, 4], "with guesses": [2, 2, 2]},
+        passes={
+            "short answer, plain greedy": [4, 4, 4],
+            "short answer, with guesses": [2, 2, 2],
+            "explained answer, plain greedy": [15, 15, 15],
+            "explained answer, with guesses": [5, 5, 5],
+        },
         same_tokens=3,
     )
 
@@ -49,6 +56,8 @@ def test_medians_and_ratios() -> None:
         "| cold / repeated query | 3.00 |",
         "| short answer, prefix computed / cached | 3.00 |",
         "| short answer, plain greedy / with guesses | 2.00 |",
+        "| explained answer, plain greedy / with guesses | 4.00 |",
+        "| passes of the language model, explained answer, plain greedy / with guesses | 3.00 |",
         "| start / `import torch` | 2.50 |",
     ):
         assert row in page

@@ -8,7 +8,8 @@ import torch
 
 from reasoncd.ontology import REFUSAL, SHORT_ANSWERS
 from reasoncd.ports import Mode
-from services.reasoner.generation import AnswerTrie, Generation, generate, generate_batch
+from services.reasoner.generation import Generation, generate, generate_batch
+from services.reasoner.guesses import Guesses, guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
 from services.reasoner.prompt import Prompt, build_prompt
@@ -18,8 +19,8 @@ QUERIES = ["new roads", "where did people build houses last year, and why", "tre
 
 
 @pytest.fixture(scope="module")
-def short_trie(model: ReasonerModel) -> AnswerTrie:
-    return AnswerTrie(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
+def short_guesses(model: ReasonerModel) -> Guesses:
+    return Guesses(model.tokenizer.encode_answer(a) for a in SHORT_ANSWERS)
 
 
 @torch.no_grad()
@@ -75,7 +76,7 @@ def check(generation: Generation, ids: list[int], seg: torch.Tensor | None) -> N
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_models_decode_as_the_oracle_with_and_without_trie_and_batched(
-    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie, seed: int
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses, seed: int
 ) -> None:
     model = make_model(seed, tied=seed % 2 == 0)
     prompts = [build_prompt(model.tokenizer, q, m) for q, m in zip(QUERIES, [*Mode, Mode.SHORT], strict=True)]
@@ -86,26 +87,26 @@ def test_random_models_decode_as_the_oracle_with_and_without_trie_and_batched(
         prefix = prefill(model, clip_tokens[pair], prompt.prefix)
         plain = generate(model, prefix, prompt.suffix, limit=12)
         check(plain, *expected)
-        check(generate(model, prefix, prompt.suffix, limit=12, trie=short_trie), *expected)
+        check(generate(model, prefix, prompt.suffix, limit=12, guesses=short_guesses), *expected)
         check(row, *expected)
         # A trie that fits for some tokens and then does not: the guess has to be cut off again.
         for cut in range(1, len(plain.token_ids)):
             wrong = (*plain.token_ids[:cut], 7, 8, 9, model.tokenizer.eos_id)
-            trie = AnswerTrie([wrong])
-            fallen = generate(model, prefix, prompt.suffix, limit=12, trie=trie)
-            check(fallen, *expected)
+            for guesses in (Guesses([wrong]), Guesses(endings=[wrong[1:]])):
+                fallen = generate(model, prefix, prompt.suffix, limit=12, guesses=guesses)
+                check(fallen, *expected)
 
 
 @pytest.mark.parametrize("answer", ["New buildings: <SEG>", "Vegetation to roads: <SEG>", REFUSAL])
 def test_a_taught_model_walks_the_trie_in_fewer_passes(
-    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie, answer: str
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses, answer: str
 ) -> None:
     prompt = build_prompt(make_model().tokenizer, QUERIES[0], Mode.SHORT)
     target = make_model().tokenizer.encode_answer(answer)
     model = teach(make_model(1), prompt, clip_tokens[0], target)
     prefix = prefill(model, clip_tokens[0], prompt.prefix)
     plain = generate(model, prefix, prompt.suffix, limit=32)
-    quick = generate(model, prefix, prompt.suffix, limit=32, trie=short_trie)
+    quick = generate(model, prefix, prompt.suffix, limit=32, guesses=short_guesses)
     assert quick.token_ids == plain.token_ids == target
     assert plain.passes == len(target)
     assert quick.passes < plain.passes
@@ -116,8 +117,31 @@ def test_a_taught_model_walks_the_trie_in_fewer_passes(
     assert quick.text == answer.removesuffix(": <SEG>")
 
 
+@pytest.mark.parametrize(
+    ("answer", "most"),
+    [
+        ("The question names the change itself: new roads. New roads: <SEG>", 7),
+        # What leads up to the full stop is in no trie; one pass a token.
+        ("People moved in here. New roads: <SEG>", None),
+    ],
+)
+def test_a_taught_model_ends_its_explanation_in_fewer_passes(
+    make_model: MakeModel, clip_tokens: torch.Tensor, answer: str, most: int | None
+) -> None:
+    prompt = build_prompt(make_model().tokenizer, QUERIES[0], Mode.EXPLAINED)
+    tokenizer = make_model().tokenizer
+    target = tokenizer.encode_answer(answer)
+    model = teach(make_model(1), prompt, clip_tokens[0], target)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    plain = generate(model, prefix, prompt.suffix, limit=64)
+    quick = generate(model, prefix, prompt.suffix, limit=64, guesses=guesses_for(tokenizer, Mode.EXPLAINED))
+    assert quick.token_ids == plain.token_ids == target
+    assert quick.passes <= (most or plain.passes - 2)
+    check(quick, *oracle(model, clip_tokens[0], prompt, 64))
+
+
 def test_training_and_inference_take_the_same_seg_state(
-    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses
 ) -> None:
     answer = "Lost trees: <SEG>"
     prompt = build_prompt(make_model().tokenizer, QUERIES[1], Mode.SHORT)
@@ -125,15 +149,15 @@ def test_training_and_inference_take_the_same_seg_state(
     with torch.no_grad():
         trained = model(clip_tokens[1:2], [prompt], [answer]).seg_embeddings[0]
     prefix = prefill(model, clip_tokens[1], prompt.prefix)
-    for trie in (None, short_trie):
-        inferred = generate(model, prefix, prompt.suffix, limit=32, trie=trie)
+    for guesses in (None, short_guesses):
+        inferred = generate(model, prefix, prompt.suffix, limit=32, guesses=guesses)
         assert inferred.text == "Lost trees"
         assert inferred.seg_embedding is not None
         torch.testing.assert_close(inferred.seg_embedding, trained, atol=1e-4, rtol=0)
 
 
 def test_seg_is_fed_at_the_token_limit_too(
-    make_model: MakeModel, clip_tokens: torch.Tensor, short_trie: AnswerTrie
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses
 ) -> None:
     tokenizer = make_model().tokenizer
     prompt = build_prompt(tokenizer, QUERIES[0], Mode.SHORT)
@@ -144,18 +168,21 @@ def test_seg_is_fed_at_the_token_limit_too(
     # The last allowed token is <SEG> itself.
     limit = target.index(tokenizer.seg_id) + 1
     batch = generate_batch(model, clip_tokens[:1], [prompt], limit=limit)[0]
-    one_guess = AnswerTrie([target])
+    one_guess = Guesses([target])
     for cut in (
         batch,
-        *(generate(model, prefix, prompt.suffix, limit=limit, trie=t) for t in (None, short_trie, one_guess)),
+        *(
+            generate(model, prefix, prompt.suffix, limit=limit, guesses=g)
+            for g in (None, short_guesses, one_guess)
+        ),
     ):
         assert cut.token_ids == target[:limit]
         assert cut.seg_embedding is not None
         assert whole.seg_embedding is not None
         torch.testing.assert_close(cut.seg_embedding, whole.seg_embedding, atol=1e-4, rtol=0)
     # One less: <SEG> is never chosen.
-    for trie in (None, short_trie, one_guess):
-        assert generate(model, prefix, prompt.suffix, limit=limit - 1, trie=trie).seg_embedding is None
+    for guesses in (None, short_guesses, one_guess):
+        assert generate(model, prefix, prompt.suffix, limit=limit - 1, guesses=guesses).seg_embedding is None
 
 
 def test_the_first_seg_counts(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
@@ -165,9 +192,9 @@ def test_the_first_seg_counts(make_model: MakeModel, clip_tokens: torch.Tensor) 
     model = teach(make_model(4), prompt, clip_tokens[0], target)
     prefix = prefill(model, clip_tokens[0], prompt.prefix)
     assert target.count(tokenizer.seg_id) == 2
-    for trie in (None, AnswerTrie([target])):
+    for guesses in (None, Guesses([target])):
         check(
-            generate(model, prefix, prompt.suffix, limit=32, trie=trie),
+            generate(model, prefix, prompt.suffix, limit=32, guesses=guesses),
             *oracle(model, clip_tokens[0], prompt, 32),
         )
 
@@ -199,19 +226,6 @@ def test_a_clone_owns_its_memory(model: ReasonerModel, clip_tokens: torch.Tensor
             keys.zero_()
             values.zero_()
     assert all(k.any() and v.any() for k, v in prefix.layers)
-
-
-def test_forced_tokens_stop_at_branches_and_before_the_end() -> None:
-    trie = AnswerTrie([(1, 2, 3, 9), (1, 2, 4, 9), (5, 9)])
-    assert trie.forced() == ()
-    one = trie.child(1)
-    assert one is not None
-    assert one.forced() == (2,)
-    five = trie.child(5)
-    assert five is not None
-    assert five.forced() == ()
-    assert trie.child(7) is None
-    assert AnswerTrie().forced() == ()
 
 
 def small(size: int) -> Prefix:
