@@ -119,7 +119,7 @@ lint: $(VENV)/.stamp-dev ## Style, types, layers and protos, without running any
 .PHONY: test
 test: lint $(VENV)/tools/promtool $(VENV)/tools/chromium test-page ## Everything that must hold before a change is merged
 	$(BIN)/reasoncd fetch-base
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-soak
 test-soak: $(VENV)/.stamp-dev ## Long runs, faults and load
