@@ -189,7 +189,7 @@ def serving(
     seconds: Annotated[float, typer.Option(help="Of each side of a load.")] = 60.0,
     slices: Annotated[int, typer.Option(help="Turns in which these are spent.")] = 6,
     threads: Annotated[
-        int | None, typer.Option(help="Of torch in each process; one a core if not given.")
+        int | None, typer.Option(help="Of torch in each process; half the cores if not given.")
     ] = None,
 ) -> None:
     """Measure the served system: what it costs one caller, what many get, and what overload does."""

@@ -16,6 +16,7 @@ from reasoncd.checkpoint import Checkpoint
 from reasoncd.client import ReasonCDClient
 from reasoncd.client.messages import detect_request
 from reasoncd.errors import InvalidInputError
+from services.serving.launch import default_threads
 from training.data.sample import sample_pair
 
 SIZE = 256
@@ -36,7 +37,7 @@ class ServingConfig:
     waiting: int = 8
     """Requests that the overloaded gateway holds beyond those in work."""
     threads: int | None = None
-    """Of torch in each process; one a core where None."""
+    """Of torch in each process; what the services take by themselves where None."""
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.clients, self.slices, self.threads or 1) < 1 or not self.seconds > 0:
@@ -59,7 +60,7 @@ def run_serving(out: Path, checkpoint: Path | None, config: ServingConfig) -> No
     make_report_folder(out)
     load = os.getloadavg()[0]
     cores = os.cpu_count() or 1
-    threads = config.threads or cores
+    threads = config.threads or default_threads()
     pair = sample_pair(size=SIZE)
     images = np.stack([pair.image_t1, pair.image_t2])
     requests = [

@@ -51,7 +51,7 @@ class Way:
 
 
 WAYS = (
-    Way(name="proxy, default"),
+    Way(name="proxy, Ray's own calls", environment={"RAY_SERVE_USE_GRPC_BY_DEFAULT": "0"}),
     Way(
         name="proxy, `RAY_SERVE_USE_GRPC_BY_DEFAULT`",
         environment={"RAY_SERVE_USE_GRPC_BY_DEFAULT": "1"},
@@ -60,6 +60,7 @@ WAYS = (
         name="proxy, `RAY_SERVE_THROUGHPUT_OPTIMIZED`",
         environment={
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
             "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0",
         },
     ),

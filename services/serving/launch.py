@@ -43,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def default_threads() -> int:
+    """Of torch in each replica: half the cores, since an encoder and the reasoner work at the same time.
+
+    Threads that have no core of their own wait for each other at the end of every product.
+    """
+    return max((os.cpu_count() or 1) // 2, 1)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m services.serving.launch",
@@ -52,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grpc-port", type=int, default=9000, help="of Serve's proxy")
     parser.add_argument("--applications", default=",".join(APPLICATIONS), help="comma between them")
     parser.add_argument("--replicas", type=int, default=1, help="of each application")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch in each replica")
+    parser.add_argument("--threads", type=int, default=default_threads(), help="of torch in each replica")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:NUMBER")
     parser.add_argument("--dtype", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--cache-bytes", default="256MiB", help="of features that a replica keeps")

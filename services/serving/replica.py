@@ -6,6 +6,7 @@ A replica is ready when its constructor returns, so the constructor computes som
 import abc
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
 from reasoncd.checkpoint import Checkpoint
@@ -57,9 +58,16 @@ class Replica(abc.ABC, Generic[ServicerT]):
             import torch
 
             torch.set_num_threads(settings.threads)
-        self.servicer: ServicerT = self.load(Checkpoint.open(settings.checkpoint), settings)
-        self.servicer.probe()
+        # OpenMP keeps its threads for whoever computed once, and lets none of them spin while there are more
+        # than cores. So what loads is a thread that ends: the one that answers is then the only one.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{self.service}-start") as starting:
+            self.servicer: ServicerT = starting.submit(self._start, settings).result()
         _LOG.info("%s is ready", type(self).__name__)
+
+    def _start(self, settings: ServingSettings) -> ServicerT:
+        servicer = self.load(Checkpoint.open(settings.checkpoint), settings)
+        servicer.probe()
+        return servicer
 
     @abc.abstractmethod
     def load(self, checkpoint: Checkpoint, settings: ServingSettings) -> ServicerT:
