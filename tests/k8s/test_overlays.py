@@ -14,6 +14,7 @@ from k8s.validation.schemas import KUBERNETES
 from k8s.validation.serve_configs import serve_config_of
 from reasoncd.errors import InvalidInputError
 from services.serving.applications import APPLICATIONS, serve_config
+from services.serving.cluster import RAY_ENVIRONMENT
 from tests.k8s.conftest import OVERLAYS, ROOT, Rendered
 
 pytestmark = pytest.mark.contract
@@ -22,6 +23,14 @@ EXPECTED = {
     "vision-encoder": ["clip", "sam-fpn-fusion"],
     "reasoner": ["reasoner"],
     "mask-decoder": ["mask-decoder"],
+}
+
+# How long a proxy may take to start, and how nice it is, depend on the machine.
+TOLD_EVERYWHERE = {
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
 }
 
 
@@ -125,3 +134,15 @@ def test_a_folder_without_objects_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text("resources: []\n")
     with pytest.raises(InvalidInputError, match=r"cannot be built|gives no Kubernetes objects"):
         render(tmp_path)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", sorted(TOLD_EVERYWHERE))
+def test_ray_is_told_what_it_is_told_on_one_machine(rendered: Rendered, overlay: str, name: str) -> None:
+    services = of_kind(rendered(overlay), "RayService")
+    assert services
+    for service in services:
+        cluster = service["spec"]["rayClusterConfig"]
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            told = {e["name"]: e.get("value") for e in group["template"]["spec"]["containers"][0]["env"]}
+            assert told.get(name) == RAY_ENVIRONMENT[name]
