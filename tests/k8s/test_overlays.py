@@ -139,7 +139,7 @@ def test_a_folder_without_objects_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("name", sorted(TOLD_EVERYWHERE))
 def test_ray_is_told_what_it_is_told_on_one_machine(rendered: Rendered, overlay: str, name: str) -> None:
-    services = of_kind(rendered(overlay), "RayService")
+    services = list(of_kind(rendered(overlay), "RayService"))
     assert services
     for service in services:
         cluster = service["spec"]["rayClusterConfig"]
