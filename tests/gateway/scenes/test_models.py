@@ -74,12 +74,12 @@ def test_tiles_of_a_real_model(
 
 def test_memory_does_not_grow_with_the_scene(make_files: MakeFiles, tmp_path: Path) -> None:
     peaks = []
-    for side in (768, 2304):
+    for side in (768, 3072):
         starts = range(50, side - 200, 256)
         boxes = [(top, left, 90, 90) for top in starts for left in starts]
         files = make_files(side, side, *boxes)
         command = [sys.executable, "-c", MEMORY, *map(str, (*files, tmp_path / f"out-{side}"))]
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         peaks.append(json.loads(done.stdout))
-    # Nine times the pixels: the images of the whole scene alone would take 27 MiB more, its maps as much.
-    assert peaks[1] - peaks[0] < 27, peaks
+    # Sixteen times the pixels: the images of the whole scene alone would take 50 MiB more, its maps as much.
+    assert peaks[1] - peaks[0] < 50, peaks

@@ -156,7 +156,7 @@ def test_checkpointed_activations_change_nothing(stage: SampleStage, batch: Samp
     for name, gradient in gradients[0].items():
         assert gradient is not None
         # Without checkpoints a pair's prefix is computed apart: the same sums in another order.
-        atol = 1e-3 * float(gradient.abs().max())
+        atol = 5e-3 * float(gradient.abs().max())
         torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=atol)
 
 
