@@ -207,11 +207,10 @@ def _measure_decoding(
     same = True
     for mode in Mode:
         suffix = build_prompt(model.tokenizer, query, mode).suffix
+        guesses = guesses_for(model.tokenizer, mode)
         name = f"{mode} answer"
         began = _now(device)
-        guessed = generate(
-            model, prefix, suffix, limit=config.max_new_tokens, guesses=guesses_for(model.tokenizer, mode)
-        )
+        guessed = generate(model, prefix, suffix, limit=config.max_new_tokens, guesses=guesses)
         walked = _now(device)
         plain = generate(model, prefix, suffix, limit=config.max_new_tokens)
         done = _now(device)
