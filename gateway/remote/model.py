@@ -125,7 +125,7 @@ class RemoteModel:
         """
         told = _Told(on_event, on_detection)
         for run in range(1, RUNS + 1):
-            pins = Pins(self._directory)
+            pins = Pins(self._directory, run)
             try:
                 return self._pipeline(pins, whole=on_event is None).detect(
                     images,

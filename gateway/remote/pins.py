@@ -14,7 +14,10 @@ from reasoncd.ports import Description
 from reasoncd.v1 import describe_pb2
 
 ASKS = 4
-"""How often a reply of the right edition is asked for before the edition is taken for gone."""
+"""How often a run's first attempt asks for a reply of the right edition before it takes the edition for gone.
+
+Each further run of the same request is that much more patient: where old and new replicas answer in turns,
+what failed was chance, not an edition that is gone."""
 
 Component = Literal["vision", "reasoner", "decoder"]
 Reply = TypeVar("Reply")
@@ -32,10 +35,13 @@ class Pins:
 
     Args:
         directory: who the services are.
+        run: which run of its request, from 1.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, run: int = 1) -> None:
         self._directory = directory
+        self.asks = ASKS * run
+        """How often a reply of the right edition is asked for."""
         self._editions = directory.current()
         self._reasoner_replied = False
 
@@ -58,7 +64,7 @@ class Pins:
             ReplacedError: other editions replied, again and again.
             CheckpointError: another edition replied, and does not fit the others.
         """
-        for _ in range(ASKS):
+        for _ in range(self.asks):
             reply = ask()
             if self.holds(component, origin(reply)):
                 return reply

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from gateway.remote.calls import Service
-from gateway.remote.pins import ASKS, Pins, ReplacedError
+from gateway.remote.pins import Pins, ReplacedError
 from gateway.remote.replies import check_stated, reading
 from gateway.remote.sent import SentFeatures
 from reasoncd.errors import ReasonCDError
@@ -56,7 +56,7 @@ class RemoteReasoner:
             request = reasoner_pb2.ReasonRequest(clip_tokens=features, query=query, mode=mode_to_proto(mode))
             return self._begin(request)
 
-        for _ in range(ASKS):
+        for _ in range(self._pins.asks):
             begun = self._sent.offer(clip_tokens, begin)
             with closing(begun.rest):
                 if self._pins.holds("reasoner", begun.first.origin):
