@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.speed.startup import peak_mib
+from reasoncd.errors import ReasonCDError
 
 
 def main(arguments: list[str]) -> None:
@@ -46,4 +47,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except ReasonCDError as error:
+        sys.exit(f"reasoncd-bench: {error}")

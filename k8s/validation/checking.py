@@ -16,7 +16,7 @@ def check(objects: Sequence[Object], *, crds: Path = CRDS) -> list[Problem]:
 
     Args:
         objects: rendered manifests, those of several overlays where they share a namespace.
-        crds: a folder of CustomResourceDefinitions that are checked besides; it need not exist.
+        crds: a folder of CustomResourceDefinitions, each in place of ours; it need not exist.
     """
     problems = list(check_schemas(objects, crds=crds))
     return problems or list(_rules(objects))

@@ -23,9 +23,16 @@ def crd_schemas(folder: Path) -> dict[tuple[str, str], Schema]:
     found: dict[tuple[str, str], Schema] = {}
     for file in sorted(folder.glob("**/*.yaml")):
         for document in load_all(file.read_text(encoding="utf-8"), where=str(file)):
-            if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition":
-                found.update(_versions(document, file))
+            for each in _objects(document):
+                if each.get("kind") == "CustomResourceDefinition":
+                    found.update(_versions(each, file))
     return found
+
+
+def _objects(document: object) -> Iterator[dict[str, Any]]:
+    """A document's objects; `kubectl get` puts several of them into one List."""
+    if isinstance(document, dict):
+        yield from document.get("items") or () if document.get("kind") == "List" else (document,)
 
 
 def _versions(crd: dict[str, Any], file: Path) -> Iterator[tuple[tuple[str, str], Schema]]:

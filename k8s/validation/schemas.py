@@ -25,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "third_party" / "crds"
 """Complete definitions of custom resources, where somebody has put them; see third_party/README.md."""
 RAY_FIELDS = Path(__file__).with_name("fields") / "ray.yaml"
+"""The fields that KubeRay knows."""
+RAY_ASKED = RAY_FIELDS.with_name("ray-asked.yaml")
+"""What is asked for beyond them."""
+RAY = "ray.io/v1"
+RAY_KINDS = ("RayService", "RayJob", "RayCluster")
 PROMETHEUS = ROOT / "third_party" / "prometheus-operator"
 
 _FOLDER = "kubernetes-json-schema/v{}.0-local-strict"
@@ -35,7 +40,7 @@ def check_schemas(objects: Iterable[Object], *, crds: Path = CRDS) -> Iterator[P
 
     Args:
         objects: rendered manifests.
-        crds: a folder of CustomResourceDefinitions that are checked besides; it need not exist.
+        crds: a folder of CustomResourceDefinitions, each in place of ours; it need not exist.
     """
     further = crd_schemas(crds)
     for each in objects:
@@ -52,17 +57,16 @@ def check_schemas(objects: Iterable[Object], *, crds: Path = CRDS) -> Iterator[P
 
 def _custom_schemas(object_: Object, further: Mapping[tuple[str, str], Schema]) -> Iterator[Schema]:
     key = (object_["apiVersion"], object_["kind"])
-    if (own := _own_schemas().get(key)) is not None:
-        yield own
-    if key in further:
-        yield further[key]
+    if (schema := further.get(key, _own_schemas().get(key))) is not None:
+        yield schema
+    if key[0] == RAY and key[1] in RAY_KINDS:
+        yield _ray_schema(RAY_ASKED, key[1])
 
 
 @cache
 def _own_schemas() -> dict[tuple[str, str], Schema]:
     """The custom resources that the manifests use."""
-    fields = yaml.safe_load(RAY_FIELDS.read_text(encoding="utf-8"))
-    ray = {("ray.io/v1", kind): {**fields, "$ref": f"#/$defs/{kind}"} for kind in ("RayService", "RayJob")}
+    ray = {(RAY, kind): _ray_schema(RAY_FIELDS, kind) for kind in RAY_KINDS}
     monitoring = {
         ("monitoring.coreos.com/v1", file.stem): closed(json.loads(file.read_text(encoding="utf-8")))
         for file in sorted(PROMETHEUS.glob("*.json"))
@@ -70,10 +74,16 @@ def _own_schemas() -> dict[tuple[str, str], Schema]:
     return {**ray, **monitoring}
 
 
+@cache
+def _ray_schema(file: Path, kind: str) -> Schema:
+    return {**yaml.safe_load(file.read_text(encoding="utf-8")), "$ref": f"#/$defs/{kind}"}
+
+
 def _custom_problems(object_: Object, schema: Schema) -> Iterator[Problem]:
     # What they share with Kubernetes' own kinds, pods above all, is that of the newest version.
+    source = f" ({schema['title']})" if "title" in schema else ""
     for what in _errors(Draft202012Validator(schema, registry=_registry(KUBERNETES[-1])), object_):
-        yield Problem(where=title(object_), what=what)
+        yield Problem(where=title(object_), what=f"{what}{source}")
 
 
 def _built_in_problems(object_: Object) -> Iterator[Problem]:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
+from rasterio.transform import from_origin
 
 from gateway.embedded import build_pipeline
+from gateway.scenes import ScenePair, SceneSettings, run_scene
 from reasoncd.client import ReasonCDClient
 from tests.conftest import Rewrite
 
@@ -48,11 +51,11 @@ def _lives(pid: int) -> bool:
 
 
 @contextmanager
-def _up(checkpoint: Path, services_port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def _up(checkpoint: Path, services_port: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running `reasoncd up` on free ports, and where its gRPC is."""
     ports = ["--port", "0", "--http-port", "0", "--services-port", str(services_port)]
     process = subprocess.Popen(
-        [*COMMAND, "up", "--checkpoint", str(checkpoint), *ports, "--threads", "1"],
+        [*COMMAND, "up", "--checkpoint", str(checkpoint), *ports, "--threads", "1", *options],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -110,6 +113,47 @@ def test_up_answers_takes_another_reasoner_and_leaves_nothing(
         while any(map(_lives, family)) and time.monotonic() < end:
             time.sleep(0.2)
         assert not {pid for pid in family if _lives(pid)}
+
+
+def test_a_job_over_the_services_makes_what_one_process_makes(
+    marking_checkpoint: Path, place: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    files = [_write_scene(tmp_path / f"t{date + 1}.tif", place[date]) for date in (0, 1)]
+    query = "new buildings"
+    here = tmp_path / "here"
+    with ScenePair.open(*files) as scene:
+        run_scene(
+            build_pipeline(marking_checkpoint, threads=1), scene, query, settings=SceneSettings(), folder=here
+        )
+    jobs = tmp_path / "jobs"
+    with (
+        _up(marking_checkpoint, _free_port(), "--jobs-folder", str(jobs)) as (_, target),
+        ReasonCDClient(target) as client,
+    ):
+        job = client.jobs.wait(client.jobs.submit(*files, query).id, timeout_s=120)
+        assert (job.state, job.error, job.failed_tiles) == ("done", None, ())
+        for name in ("change.tif", "probability.tif", "changes.geojson"):
+            there = client.jobs.fetch(job.id, name, tmp_path)
+            assert there.read_bytes() == (here / name).read_bytes()
+
+
+def _write_scene(path: Path, image: NDArray[np.uint8]) -> Path:
+    """Nine times the image as one GeoTIFF."""
+    pixels = np.tile(image, (3, 3, 1))
+    height, width, bands = pixels.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=bands,
+        dtype=pixels.dtype,
+        crs="EPSG:32632",
+        transform=from_origin(500_000, 5_200_000, 0.5, 0.5),
+    ) as sink:
+        sink.write(np.moveaxis(pixels, -1, 0))
+    return path
 
 
 def test_what_cannot_be_started_is_one_sentence(tmp_path: Path) -> None:

@@ -99,21 +99,32 @@ def test_what_it_does_not_allow_is_refused(crds: Path, spec: dict[str, object], 
     assert says in problem
 
 
+def test_definitions_in_a_list_are_found(tmp_path: Path) -> None:
+    # As `kubectl get crd ... -o yaml` gives more than one.
+    (tmp_path / "list.yaml").write_text(
+        yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [WIDGET]})
+    )
+    assert problems(tmp_path, size=1) == []
+    assert problems(tmp_path, sise=1)
+
+
 def test_a_kind_without_a_definition_is_a_problem(tmp_path: Path) -> None:
     found = problems(tmp_path)
     assert found and all("has no schema of this kind" in each for each in found)
 
 
-def test_a_complete_definition_is_asked_besides_our_own(tmp_path: Path) -> None:
-    # Stricter than ours in one respect, to be seen to count.
+def test_a_definition_takes_the_place_of_our_own(tmp_path: Path) -> None:
+    # Stricter than ours in one respect and open in all others, to be seen to count.
     names = {"kind": "RayJob", "plural": "rayjobs"}
     schema = {"type": "object", "required": ["extra"]}
     version = {"name": "v1", "schema": {"openAPIV3Schema": schema}}
     crd = {**WIDGET, "spec": {"group": "ray.io", "names": names, "versions": [version]}}
     (tmp_path / "rayjob.yaml").write_text(yaml.safe_dump(crd))
-    job = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "j"}, "spec": {}}
+    job = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "j"}, "spec": {"newer": 1}}
     found = [str(each) for each in check_schemas([job], crds=tmp_path)]
     assert any("'extra' is a required property" in each for each in found)
+    assert not any("'newer' was unexpected" in each for each in found)
+    # What is asked for here stays.
     assert any("'entrypoint' is a required property" in each for each in found)
 
 
