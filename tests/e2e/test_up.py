@@ -118,10 +118,10 @@ def test_up_answers_takes_another_reasoner_and_leaves_nothing(
 def test_a_job_over_the_services_makes_what_one_process_makes(
     marking_checkpoint: Path, place: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    files = [_write_scene(tmp_path / f"t{date + 1}.tif", place[date]) for date in (0, 1)]
+    t1, t2 = (_write_scene(tmp_path / f"t{date + 1}.tif", place[date]) for date in (0, 1))
     query = "new buildings"
     here = tmp_path / "here"
-    with ScenePair.open(*files) as scene:
+    with ScenePair.open(t1, t2) as scene:
         run_scene(
             build_pipeline(marking_checkpoint, threads=1), scene, query, settings=SceneSettings(), folder=here
         )
@@ -130,7 +130,7 @@ def test_a_job_over_the_services_makes_what_one_process_makes(
         _up(marking_checkpoint, _free_port(), "--jobs-folder", str(jobs)) as (_, target),
         ReasonCDClient(target) as client,
     ):
-        job = client.jobs.wait(client.jobs.submit(*files, query).id, timeout_s=120)
+        job = client.jobs.wait(client.jobs.submit(t1, t2, query).id, timeout_s=120)
         assert (job.state, job.error, job.failed_tiles) == ("done", None, ())
         for name in ("change.tif", "probability.tif", "changes.geojson"):
             there = client.jobs.fetch(job.id, name, tmp_path)
