@@ -14,10 +14,11 @@ from reasoncd.ports import Description
 from reasoncd.v1 import describe_pb2
 
 ASKS = 4
-"""How often a run's first attempt asks for a reply of the right edition before it takes the edition for gone.
+"""How often the first run of a request asks for a reply of the right edition before it takes it for gone.
 
-Each further run of the same request is that much more patient: where old and new replicas answer in turns,
-what failed was chance, not an edition that is gone."""
+Each further run asks that many times more: where old and new replicas answer in turns, what failed was
+chance, not an edition that is gone.
+"""
 
 Component = Literal["vision", "reasoner", "decoder"]
 Reply = TypeVar("Reply")

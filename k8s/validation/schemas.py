@@ -74,9 +74,15 @@ def _own_schemas() -> dict[tuple[str, str], Schema]:
     return {**ray, **monitoring}
 
 
-@cache
 def _ray_schema(file: Path, kind: str) -> Schema:
-    return {**yaml.safe_load(file.read_text(encoding="utf-8")), "$ref": f"#/$defs/{kind}"}
+    return {**_ray_definitions(file), "$ref": f"#/$defs/{kind}"}
+
+
+@cache
+def _ray_definitions(file: Path) -> Schema:
+    """Of all kinds: read once."""
+    definitions: Schema = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return definitions
 
 
 def _custom_problems(object_: Object, schema: Schema) -> Iterator[Problem]:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from numpy.typing import NDArray
-from rasterio.transform import from_origin
 
 from gateway.embedded import build_pipeline
 from gateway.scenes import ScenePair, SceneSettings, run_scene
 from reasoncd.client import ReasonCDClient
 from tests.conftest import Rewrite
+from tests.gateway.jobs.scene_files import write_pixels
 
 pytestmark = pytest.mark.e2e
 
@@ -118,7 +117,8 @@ def test_up_answers_takes_another_reasoner_and_leaves_nothing(
 def test_a_job_over_the_services_makes_what_one_process_makes(
     marking_checkpoint: Path, place: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    t1, t2 = (_write_scene(tmp_path / f"t{date + 1}.tif", place[date]) for date in (0, 1))
+    nine_times = np.tile(place.transpose(0, 3, 1, 2), (1, 1, 3, 3))
+    t1, t2 = (write_pixels(tmp_path / f"t{date + 1}.tif", nine_times[date]) for date in (0, 1))
     query = "new buildings"
     here = tmp_path / "here"
     with ScenePair.open(t1, t2) as scene:
@@ -135,25 +135,6 @@ def test_a_job_over_the_services_makes_what_one_process_makes(
         for name in ("change.tif", "probability.tif", "changes.geojson"):
             there = client.jobs.fetch(job.id, name, tmp_path)
             assert there.read_bytes() == (here / name).read_bytes()
-
-
-def _write_scene(path: Path, image: NDArray[np.uint8]) -> Path:
-    """Nine times the image as one GeoTIFF."""
-    pixels = np.tile(image, (3, 3, 1))
-    height, width, bands = pixels.shape
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=height,
-        width=width,
-        count=bands,
-        dtype=pixels.dtype,
-        crs="EPSG:32632",
-        transform=from_origin(500_000, 5_200_000, 0.5, 0.5),
-    ) as sink:
-        sink.write(np.moveaxis(pixels, -1, 0))
-    return path
 
 
 def test_what_cannot_be_started_is_one_sentence(tmp_path: Path) -> None:
