@@ -212,6 +212,7 @@ def scenes(
         list[int] | None,
         typer.Option(metavar="PIXELS", help="Of a scene, the smallest first; 8192 and 16384 if not given."),
     ] = None,
+    repeats: Annotated[int, typer.Option(help="Of each run over the smallest scene.")] = 2,
     pieces: Annotated[int, typer.Option(help="Different drawn pairs in a scene.")] = 48,
     seed: _SeedOption = 0,
     threads: _ThreadsOption = None,
@@ -221,7 +222,11 @@ def scenes(
         from benchmarks.scenes.job import ScenesConfig, run_scenes
 
         config = ScenesConfig(
-            sides=tuple(side) if side else (8192, 16384), pieces=pieces, seed=seed, threads=threads
+            sides=tuple(side) if side else (8192, 16384),
+            repeats=repeats,
+            pieces=pieces,
+            seed=seed,
+            threads=threads,
         )
         run_scenes(out, checkpoint, config)
 

@@ -8,7 +8,7 @@ import rasterio
 
 from benchmarks.scenes.agreement import Counts, SeamCounts, compare, overlapped, seams
 from benchmarks.scenes.mosaic import cut_mosaic, write_mosaic
-from benchmarks.scenes.report import Run, ScenesResult, scenes_report
+from benchmarks.scenes.report import GridShift, Run, ScenesResult, scenes_report
 from gateway.scenes.grid import SceneTiling
 from reasoncd.ontology import TARGET_BY_KEY
 
@@ -61,16 +61,32 @@ def test_the_report_says_what_is_met() -> None:
             peak_mib=peak, built_mib=500, tiles=4, answer="New buildings.",
         )  # fmt: skip
 
+    def grid(judged: bool, both: int) -> GridShift:
+        return GridShift(
+            side=1000,
+            shift=512,
+            presence_judged=judged,
+            agreement=Counts(both=both, first_only=10, second_only=10),
+            seams=SeamCounts(seam_pixels=100, seam_differing=5, other_pixels=100, other_differing=3),
+        )
+
     result = ScenesResult(
-        runs=(run(1000, "once", 10, 600), run(1000, "tile", 15, 600), run(2000, "once", 48, 650)),
-        shift=512,
-        shifted=Counts(both=80, first_only=10, second_only=10),
-        seams=SeamCounts(seam_pixels=100, seam_differing=5, other_pixels=100, other_differing=3),
+        runs=(
+            run(1000, "once", 8, 590),
+            run(1000, "tile", 15, 600),
+            run(2000, "once", 48, 650),
+            run(1000, "tile", 15, 600),
+            run(1000, "once", 12, 600),
+        ),
+        grids=(grid(True, 80), grid(False, 180)),
         pieces=4,
     )
     report = scenes_report(result)
     assert "| slowest over fastest pace | +20.0% | 10% | missed |" in report
     assert "| peak memory apart | 50 MiB | 100 MiB | met |" in report
-    assert "| IoU with tiles 512 pixels apart | 0.800 | 0.90 | missed |" in report
-    assert "| 5.000%, 3.000% | no more on them | missed |" in report
+    assert "| 1000 x 1000, tiles 512 pixels apart: IoU | 0.800 | 0.90 | missed |" in report
+    assert (
+        "| 1000 x 1000, tiles 512 pixels apart, presence not judged: IoU | 0.900 | to compare | |" in report
+    )
+    assert report.count("| 5.000%, 3.000% | no more on them | missed |") == 1
     assert "10.00 against 15.00 seconds per megapixel" in report
