@@ -69,7 +69,7 @@ class PairFeatures:
             self._scope.check()
             return self._vision.encode_for_reasoning(self._images)
 
-        return self._cache.get_or_make(self._key, "overview", make)
+        return self._cache.get_or_make((self._key, "overview"), make)
 
     def tile(self, window: Window) -> Tensor:
         """Of one tile: bfloat16 (C, h, w), for the mask decoder."""
@@ -84,4 +84,4 @@ class PairFeatures:
             self._scope.check()
             return self._vision.encode_for_decoding(self._tiling.cut(self._images, window))
 
-        return self._cache.get_or_make(self._key, f"{window.top},{window.left}", make)
+        return self._cache.get_or_make((self._key, f"{window.top},{window.left}"), make)

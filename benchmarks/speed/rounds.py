@@ -29,7 +29,7 @@ from reasoncd.errors import InvalidInputError, ReasonCDError
 from reasoncd.ports import Mode
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import generate
+from services.reasoner.generation import decision_of, generate
 from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import prefill
@@ -206,13 +206,14 @@ def _measure_decoding(
     prefix_time = _now(device) - began
     same = True
     for mode in Mode:
-        suffix = build_prompt(model.tokenizer, query, mode).suffix
-        guesses = guesses_for(model.tokenizer, mode)
+        prompt = build_prompt(model.tokenizer, query, mode, decide_first=config.decide_first)
+        limit, guesses = config.max_new_tokens, guesses_for(model.tokenizer, mode)
+        decision = decision_of(prompt, guesses_for(model.tokenizer, Mode.SHORT))
         name = f"{mode} answer"
         began = _now(device)
-        guessed = generate(model, prefix, suffix, limit=config.max_new_tokens, guesses=guesses)
+        guessed = generate(model, prefix, prompt.suffix, limit=limit, guesses=guesses, decision=decision)
         walked = _now(device)
-        plain = generate(model, prefix, suffix, limit=config.max_new_tokens)
+        plain = generate(model, prefix, prompt.suffix, limit=limit, decision=decision_of(prompt))
         done = _now(device)
         result.add(f"{name}, prefix cached", walked - began)
         result.add(f"{name}, prefix computed", walked - began + prefix_time)
@@ -221,8 +222,8 @@ def _measure_decoding(
         result.passes.setdefault(f"{name}, plain greedy", []).append(plain.passes)
         same = same and guessed.token_ids == plain.token_ids
         if mode is Mode.EXPLAINED:
-            result.explained_rates.append(len(guessed.token_ids) / (walked - began))
-            result.explained_tokens.append(len(guessed.token_ids))
+            result.explained_rates.append(guessed.generated / (walked - began))
+            result.explained_tokens.append(guessed.generated)
     result.same_tokens += same
 
 

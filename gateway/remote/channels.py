@@ -2,8 +2,8 @@
 
 import grpc
 
-from reasoncd.client.connection import Tls
 from reasoncd.rpc.channel import MESSAGE_OPTIONS
+from reasoncd.rpc.tls import Tls
 
 OPTIONS: tuple[tuple[str, int | str], ...] = (
     *MESSAGE_OPTIONS,
@@ -24,8 +24,7 @@ class Channels:
 
     def __init__(self, tls: Tls | None = None) -> None:
         self._credentials = tls.credentials() if tls else None
-        named = tls.server_name if tls else None
-        self._options = (*OPTIONS, *((("grpc.ssl_target_name_override", named),) if named else ()))
+        self._options = (*OPTIONS, *(tls.options if tls else ()))
         self._channels: dict[str, grpc.Channel] = {}
 
     def to(self, target: str) -> grpc.Channel:

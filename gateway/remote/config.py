@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from gateway.features import CACHE_BYTES
-from reasoncd.client.connection import Tls
 from reasoncd.errors import InvalidInputError
+from reasoncd.rpc.tls import Tls
 
 Application = Literal["clip", "sam-fpn-fusion", "reasoner", "mask-decoder"]
 APPLICATIONS: tuple[Application, ...] = get_args(Application)

@@ -33,7 +33,7 @@ class RemoteReasoner:
         service: the application.
         sent: the features that it was sent.
         pins: of the run.
-        whole: nobody reads along, so an answer that breaks off may be asked for again.
+        whole: nobody reads along: no text is asked for, and an answer that breaks off may be asked for anew.
     """
 
     def __init__(self, service: Service, sent: SentFeatures, pins: Pins, *, whole: bool = False) -> None:
@@ -53,7 +53,9 @@ class RemoteReasoner:
         """
 
         def begin(features: features_pb2.Features) -> _Begun | None:
-            request = reasoner_pb2.ReasonRequest(clip_tokens=features, query=query, mode=mode_to_proto(mode))
+            request = reasoner_pb2.ReasonRequest(
+                clip_tokens=features, query=query, mode=mode_to_proto(mode), whole=self._whole
+            )
             return self._begin(request)
 
         for _ in range(self._pins.asks):

@@ -16,11 +16,13 @@ from gateway.images import ImagePair
 from gateway.server.admission import Admission, Place
 from gateway.server.asked import Asked
 from gateway.server.auth import Token, TokenFile
+from gateway.server.decoded_pairs import DecodedPairs
 from gateway.server.messages import Answered, Told
 from gateway.server.model import Model
 from gateway.server.settings import ServerSettings
 from reasoncd.errors import CancelledError, DeadlineError, UnavailableError
 from reasoncd.observability import metrics
+from reasoncd.observability.caches import watch_cache
 from reasoncd.rpc.scope import current_scope, enter
 
 EVENTS_AHEAD = 16
@@ -52,6 +54,8 @@ class FrontDoor:
         self._admission = Admission(
             running=settings.running, waiting=settings.waiting, held_bytes=settings.held_bytes
         )
+        self._pairs = DecodedPairs(settings.pixel_bytes)
+        watch_cache("gateway", "pixels", self._pairs.cache)
         self._workers = ThreadPoolExecutor(settings.running, "work")
         self._readers = ThreadPoolExecutor(settings.decoding, "read")
         self._draining = self._stopping = False
@@ -287,7 +291,7 @@ class FrontDoor:
             await asyncio.wait_for(self._admission.turn(place), place.scope.remaining_s())
         except TimeoutError:
             raise _late() from None
-        return await self._in_thread(self._readers, place, asked.decode)
+        return await self._in_thread(self._readers, place, lambda: self._pairs.pair(asked))
 
     async def _in_thread(self, pool: ThreadPoolExecutor, place: Place, work: Callable[[], Value]) -> Value:
         working = self._begin(pool, place, work)

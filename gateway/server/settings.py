@@ -14,8 +14,8 @@ from reasoncd.rpc.channel import MESSAGE_BYTES
 class ServerSettings:
     """Settings of one gateway process; `reasoncd serve --help` names the options and environment variables.
 
-    Memory that requests take at most: `held_bytes`, `receiving` messages that are on their way, and the
-    pixels and maps of `running` requests.
+    Memory that requests take at most: `held_bytes`, `receiving` messages that are on their way, the
+    pixels and maps of `running` requests, and `pixel_bytes`.
 
     Raises:
         InvalidInputError: a value is out of its range; the sentence names the option.
@@ -37,6 +37,8 @@ class ServerSettings:
     """gRPC messages that are received at once: how large one is, is known when it is there."""
     decoding: int = 2
     """Threads that decode images."""
+    pixel_bytes: int = 64 * 2**20
+    """Bytes of decoded images that are kept for further questions about them; 0 keeps none."""
     message_bytes: int = MESSAGE_BYTES
     """Bytes of one request, and of one gRPC response."""
     image_bytes: int = 64 * 2**20
@@ -67,8 +69,9 @@ class ServerSettings:
         for name in ("running", "receiving", "decoding", "held_bytes", "message_bytes", "image_bytes"):
             if getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "at least 1")
-        if self.waiting < 0:
-            raise _wrong("waiting", self.waiting, "0 or more")
+        for name in ("waiting", "pixel_bytes"):
+            if getattr(self, name) < 0:
+                raise _wrong(name, getattr(self, name), "0 or more")
         for name in ("request_timeout_s", "receive_timeout_s", "look_s"):
             # Written so that NaN is refused too.
             if not getattr(self, name) > 0:

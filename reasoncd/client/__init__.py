@@ -7,7 +7,7 @@ Every failure is a `reasoncd.errors.ReasonCDError` with the gateway's own senten
 
 from reasoncd.client.aio import AsyncReasonCDClient
 from reasoncd.client.blocking import ReasonCDClient
-from reasoncd.client.connection import Tls, token_from_file
+from reasoncd.client.connection import token_from_file
 from reasoncd.client.images import ImageSource
 from reasoncd.client.results import (
     Detected,
@@ -28,6 +28,7 @@ from reasoncd.client.scene_jobs import (
 )
 from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
+from reasoncd.rpc.tls import Tls
 
 __all__ = [
     "AsyncReasonCDClient",

@@ -10,7 +10,7 @@ import grpc
 from reasoncd.client.aio_calls import AioCalls
 from reasoncd.client.aio_jobs import AioJobs
 from reasoncd.client.attempts import Attempts
-from reasoncd.client.connection import TIMEOUT_S, Connection, Tls
+from reasoncd.client.connection import TIMEOUT_S, Connection
 from reasoncd.client.images import ImageSource
 from reasoncd.client.messages import (
     check_end,
@@ -22,6 +22,7 @@ from reasoncd.client.messages import (
 from reasoncd.client.results import Detected, Detection, Event, GatewayDescription
 from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
+from reasoncd.rpc.tls import Tls
 from reasoncd.v1 import describe_pb2
 from reasoncd.v1 import gateway_pb2 as pb
 

@@ -9,7 +9,7 @@ import grpc
 from reasoncd.client.attempts import Attempts
 from reasoncd.client.blocking_calls import BlockingCalls
 from reasoncd.client.blocking_jobs import BlockingJobs
-from reasoncd.client.connection import TIMEOUT_S, Connection, Tls
+from reasoncd.client.connection import TIMEOUT_S, Connection
 from reasoncd.client.images import ImageSource
 from reasoncd.client.messages import (
     check_end,
@@ -21,6 +21,7 @@ from reasoncd.client.messages import (
 from reasoncd.client.results import Detected, Detection, Event, GatewayDescription
 from reasoncd.meanings import Click, Meaning
 from reasoncd.ports import Mode
+from reasoncd.rpc.tls import Tls
 from reasoncd.v1 import describe_pb2
 from reasoncd.v1 import gateway_pb2 as pb
 from reasoncd.v1.gateway_pb2_grpc import ChangeDetectionStub

@@ -27,23 +27,23 @@ from reasoncd.v1 import features_pb2 as reasoncd_dot_v1_dot_features__pb2
 from reasoncd.v1 import tensor_pb2 as reasoncd_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1areasoncd/v1/reasoner.proto\x12\x0breasoncd.v1\x1a\x1areasoncd/v1/describe.proto\x1a\x1areasoncd/v1/features.proto\x1a\x18reasoncd/v1/tensor.proto\"k\n\rReasonRequest\x12*\n\x0b\x63lip_tokens\x18\x01 \x01(\x0b\x32\x15.reasoncd.v1.Features\x12\r\n\x05query\x18\x02 \x01(\t\x12\x1f\n\x04mode\x18\x03 \x01(\x0e\x32\x11.reasoncd.v1.Mode\"\xc4\x01\n\x0eReasonResponse\x12\x32\n\rneed_features\x18\x01 \x01(\x0b\x32\x19.reasoncd.v1.NeedFeaturesH\x00\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x17.reasoncd.v1.ReasonTextH\x00\x12\'\n\x04\x64one\x18\x03 \x01(\x0b\x32\x17.reasoncd.v1.ReasonDoneH\x00\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.reasoncd.v1.OriginB\x07\n\x05\x65vent\"\x1a\n\nReasonText\x12\x0c\n\x04text\x18\x01 \x01(\t\"v\n\nReasonDone\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12*\n\rseg_embedding\x18\x02 \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12\x17\n\x0fseg_probability\x18\x03 \x01(\x01\x12\x13\n\x0btoken_count\x18\x04 \x01(\x05*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0e\n\nMODE_SHORT\x10\x01\x12\x12\n\x0eMODE_EXPLAINED\x10\x02\x32\x98\x01\n\x08Reasoner\x12G\n\x08\x44\x65scribe\x12\x1c.reasoncd.v1.DescribeRequest\x1a\x1d.reasoncd.v1.DescribeResponse\x12\x43\n\x06Reason\x12\x1a.reasoncd.v1.ReasonRequest\x1a\x1b.reasoncd.v1.ReasonResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1areasoncd/v1/reasoner.proto\x12\x0breasoncd.v1\x1a\x1areasoncd/v1/describe.proto\x1a\x1areasoncd/v1/features.proto\x1a\x18reasoncd/v1/tensor.proto\"z\n\rReasonRequest\x12*\n\x0b\x63lip_tokens\x18\x01 \x01(\x0b\x32\x15.reasoncd.v1.Features\x12\r\n\x05query\x18\x02 \x01(\t\x12\x1f\n\x04mode\x18\x03 \x01(\x0e\x32\x11.reasoncd.v1.Mode\x12\r\n\x05whole\x18\x04 \x01(\x08\"\xc4\x01\n\x0eReasonResponse\x12\x32\n\rneed_features\x18\x01 \x01(\x0b\x32\x19.reasoncd.v1.NeedFeaturesH\x00\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x17.reasoncd.v1.ReasonTextH\x00\x12\'\n\x04\x64one\x18\x03 \x01(\x0b\x32\x17.reasoncd.v1.ReasonDoneH\x00\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.reasoncd.v1.OriginB\x07\n\x05\x65vent\"\x1a\n\nReasonText\x12\x0c\n\x04text\x18\x01 \x01(\t\"v\n\nReasonDone\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\t\x12*\n\rseg_embedding\x18\x02 \x01(\x0b\x32\x13.reasoncd.v1.Tensor\x12\x17\n\x0fseg_probability\x18\x03 \x01(\x01\x12\x13\n\x0btoken_count\x18\x04 \x01(\x05*@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0e\n\nMODE_SHORT\x10\x01\x12\x12\n\x0eMODE_EXPLAINED\x10\x02\x32\x98\x01\n\x08Reasoner\x12G\n\x08\x44\x65scribe\x12\x1c.reasoncd.v1.DescribeRequest\x1a\x1d.reasoncd.v1.DescribeResponse\x12\x43\n\x06Reason\x12\x1a.reasoncd.v1.ReasonRequest\x1a\x1b.reasoncd.v1.ReasonResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reasoncd.v1.reasoner_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=581
-  _globals['_MODE']._serialized_end=645
+  _globals['_MODE']._serialized_start=596
+  _globals['_MODE']._serialized_end=660
   _globals['_REASONREQUEST']._serialized_start=125
-  _globals['_REASONREQUEST']._serialized_end=232
-  _globals['_REASONRESPONSE']._serialized_start=235
-  _globals['_REASONRESPONSE']._serialized_end=431
-  _globals['_REASONTEXT']._serialized_start=433
-  _globals['_REASONTEXT']._serialized_end=459
-  _globals['_REASONDONE']._serialized_start=461
-  _globals['_REASONDONE']._serialized_end=579
-  _globals['_REASONER']._serialized_start=648
-  _globals['_REASONER']._serialized_end=800
+  _globals['_REASONREQUEST']._serialized_end=247
+  _globals['_REASONRESPONSE']._serialized_start=250
+  _globals['_REASONRESPONSE']._serialized_end=446
+  _globals['_REASONTEXT']._serialized_start=448
+  _globals['_REASONTEXT']._serialized_end=474
+  _globals['_REASONDONE']._serialized_start=476
+  _globals['_REASONDONE']._serialized_end=594
+  _globals['_REASONER']._serialized_start=663
+  _globals['_REASONER']._serialized_end=815
 # @@protoc_insertion_point(module_scope)

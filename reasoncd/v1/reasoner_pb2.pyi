@@ -19,14 +19,16 @@ MODE_SHORT: Mode
 MODE_EXPLAINED: Mode
 
 class ReasonRequest(_message.Message):
-    __slots__ = ("clip_tokens", "query", "mode")
+    __slots__ = ("clip_tokens", "query", "mode", "whole")
     CLIP_TOKENS_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
     clip_tokens: _features_pb2.Features
     query: str
     mode: Mode
-    def __init__(self, clip_tokens: _Optional[_Union[_features_pb2.Features, _Mapping]] = ..., query: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
+    whole: bool
+    def __init__(self, clip_tokens: _Optional[_Union[_features_pb2.Features, _Mapping]] = ..., query: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., whole: _Optional[bool] = ...) -> None: ...
 
 class ReasonResponse(_message.Message):
     __slots__ = ("need_features", "text", "done", "origin")

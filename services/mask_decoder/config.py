@@ -21,6 +21,8 @@ class MaskDecoderConfig:
     """Extra masks of SAM's ambiguity handling. Kept for key-compatibility, never read."""
     iou_head_depth: int = 3
     iou_head_hidden_dim: int = 256
+    presence_reads_mask: bool = False
+    """Whether presence is judged by the mask's highest logits too, and not by the mask token alone."""
 
     def __post_init__(self) -> None:
         if self.embed_dim % 8:

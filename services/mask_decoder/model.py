@@ -17,6 +17,11 @@ from torch.nn import functional as F
 
 from services.mask_decoder.config import MaskDecoderConfig
 
+_PEAKS = (4, 32, 256, 2048)
+"""Over how many of the highest logits of a mask the means are taken: from a speck to a field."""
+_PEAK_SCALE = 0.1
+"""Brings logits to the size of a state's components."""
+
 
 class ChannelLayerNorm(nn.Module):
     """Layer norm over the channels of (B, C, h, w) by torch's fused kernel.
@@ -72,6 +77,18 @@ class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
         return masks, self.iou_prediction_head(iou_state)[:, 0], mask_state
 
 
+def mask_peaks(logits: Tensor) -> Tensor:
+    """How sure the surest parts of masks are: (Q, H, W) logits -> (Q, 4).
+
+    One house of a few pixels shows in its own logits long before it shows in a token that sums up the map.
+    No gradient passes: presence is read off the mask, and does not draw it.
+    """
+    flat = logits.detach().float().flatten(1)
+    counts = [min(count, flat.shape[1]) for count in _PEAKS]
+    highest = flat.topk(counts[-1], dim=1).values
+    return torch.stack([highest[:, :count].mean(1) for count in counts], dim=1) * _PEAK_SCALE
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompts:
     """What prompts the decoder: the `<SEG>` embedding, and corrections beside it."""
@@ -125,7 +142,8 @@ class ChangeMaskDecoder(nn.Module):
             iou_head_depth=config.iou_head_depth,
             iou_head_hidden_dim=config.iou_head_hidden_dim,
         )
-        self.presence_head = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
+        seen = dim + (len(_PEAKS) if config.presence_reads_mask else 0)
+        self.presence_head = nn.Sequential(nn.Linear(seen, dim), nn.GELU(), nn.Linear(dim, 1))
 
     def forward(self, fused: Tensor, prompts: Prompts, pair_index: Tensor) -> DecoderOutput:
         """Decode Q prompts over B fused maps.
@@ -150,6 +168,8 @@ class ChangeMaskDecoder(nn.Module):
         logits, quality, state = self.mask_decoder.predict_single_mask(
             fused[pair_index], self.prompt_encoder.get_dense_pe(), sparse, dense
         )
+        if self.config.presence_reads_mask:
+            state = torch.cat([state, mask_peaks(logits).to(state.dtype)], dim=1)
         return DecoderOutput(
             mask_logits=logits, quality=quality, presence_logits=self.presence_head(state)[:, 0]
         )

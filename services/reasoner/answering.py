@@ -56,6 +56,6 @@ class Answering:
                 answer=generation.text,
                 seg_embedding=None if seg is None else from_torch(seg),
                 seg_probability=generation.seg_probability,
-                token_count=len(generation.token_ids),
+                token_count=generation.generated,
             ),
         ]

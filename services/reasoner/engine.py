@@ -20,7 +20,7 @@ from services.reasoner.answer_batch import AnswerBatch
 from services.reasoner.answering import Answering, Question
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import Decoding, step
+from services.reasoner.generation import Decoding, decision_of, step
 from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import PrefixCache, prefill
@@ -148,14 +148,18 @@ class ReasonerEngine:
         """
         model, prompt, source = self._model, question.prompt, question.source
         if isinstance(source, Tensor):
-            prefix = self.prefixes.get_or_compute(
+            prefix = self.prefixes.get_or_make(
                 self._key(question.digest),
                 lambda: prefill(model, to_torch(source, name="clip_tokens"), prompt.prefix),
             )
         else:
             prefix = source
         decoding = Decoding(
-            model, prompt.suffix, limit=model.config.max_new_tokens, guesses=self._guesses[prompt.mode]
+            model,
+            prompt.suffix,
+            limit=model.config.max_new_tokens,
+            guesses=self._guesses[prompt.mode],
+            decision=decision_of(prompt, self._guesses[Mode.SHORT]),
         )
         return Answering(model.tokenizer, prefix, decoding)
 
@@ -165,9 +169,11 @@ class ReasonerEngine:
 
     def _prompt(self, query: str, mode: Mode) -> Prompt:
         config = self._model.config
-        prompt = build_prompt(self._model.tokenizer, query, mode)
+        prompt = build_prompt(self._model.tokenizer, query, mode, decide_first=config.decide_first)
         images = 2 * (config.image_tokens - 1)
-        fixed = len(prompt.prefix) + images + len(prompt.suffix) - prompt.query_tokens + config.max_new_tokens
+        turns = 2 if prompt.follow_up else 1
+        fixed = len(prompt.prefix) + images + len(prompt.suffix) - prompt.query_tokens
+        fixed += len(prompt.follow_up) + turns * config.max_new_tokens
         room = min(config.max_query_tokens, config.llm.max_positions - fixed)
         if prompt.query_tokens > room:
             raise InvalidInputError(f"query takes {prompt.query_tokens} tokens; shorten it to at most {room}")

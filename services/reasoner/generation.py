@@ -5,11 +5,12 @@ pass: the tokens are those of plain decoding, in fewer passes. A wrong guess is 
 plainly.
 
 After `<SEG>` is chosen it is fed once more, at the token limit too: its state is the embedding. The
-first `<SEG>` counts. This module knows neither modes nor events.
+first `<SEG>` counts. A prompt of two turns is answered twice, and the first answer is only read by the second
+one. This module knows neither modes nor events.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -32,8 +33,20 @@ class Generation:
     """float32 (seg_dim,), or None where no `<SEG>` was chosen."""
     seg_probability: float
     """Of `<SEG>` where it was chosen first; 0 without."""
+    generated: int
+    """Tokens chosen in all, those of a first answer included."""
     passes: int
     """How often the language model ran after the prefix."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """The first of two turns."""
+
+    follow_up: tuple[int, ...]
+    """Ids that ask for the second answer."""
+    guesses: Guesses = field(default_factory=Guesses)
+    """Of the first one."""
 
 
 class Decoding:
@@ -44,27 +57,49 @@ class Decoding:
     Args:
         model: in evaluation mode.
         suffix: prompt ids after the prefix.
-        limit: most tokens of the answer, at least 1.
+        limit: most tokens of an answer, at least 1.
         guesses: what is likely to be answered; the tokens are the same with and without.
+        decision: of a prompt of two turns.
     """
 
     def __init__(
-        self, model: ReasonerModel, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
+        self,
+        model: ReasonerModel,
+        suffix: Sequence[int],
+        *,
+        limit: int,
+        guesses: Guesses | None = None,
+        decision: Decision | None = None,
     ) -> None:
         self._model = model
         self._suffix = tuple(suffix)
         self._limit = limit
-        self._guesses = guesses or Guesses()
-        self._place: AnswerTrie | None = self._guesses.start
+        self._answer_guesses = guesses or Guesses()
+        self._decision = decision
+        self._passes = self._decided = 0
+        self.feeds: tuple[int, ...] = self._suffix
+        """Ids to run in the next pass."""
+        self._begin(decision.guesses if decision else self._answer_guesses)
+
+    def _begin(self, guesses: Guesses) -> None:
+        """An answer begins."""
+        self._guesses = guesses
+        self._place: AnswerTrie | None = guesses.start
         self._guess: tuple[int, ...] = ()
         self._seg_embedding: torch.Tensor | None = None
         self._seg_probability = 0.0
         self._awaits_seg = False
-        self._passes = 0
-        self.token_ids: list[int] = []
-        """Those that are certain."""
-        self.feeds: tuple[int, ...] = self._suffix
-        """Ids to run in the next pass."""
+        self._ids: list[int] = []
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """Those of the answer that are certain; none while the first of two answers is decoded."""
+        return () if self._decision else self._ids
+
+    @property
+    def generated(self) -> int:
+        """Tokens chosen so far, those of a first answer included."""
+        return self._decided + len(self._ids)
 
     @property
     def finished(self) -> bool:
@@ -91,9 +126,9 @@ class Decoding:
         last = len(states) - 1 - len(self._guess)
         self._take_state(states[last])
         if self._ended():
-            self.feeds = ()
+            self._end(fed=True)
             return 0
-        guess, accepted = self._guess, 0
+        guess, accepted, right = self._guess, 0, False
         for position, token in enumerate(choices):
             self._add(token, probabilities[position])
             right = position < len(guess) and guess[position] == token
@@ -105,16 +140,16 @@ class Decoding:
         self._guess = ()
         if not self._ended():
             self._guess = self._place.forced() if self._place else ()
-            self.feeds = (self.token_ids[-1], *self._guess)
+            self.feeds = (self._ids[-1], *self._guess)
         else:
-            # `<SEG>` at the limit was not fed yet.
-            self.feeds = (self.token_ids[-1],) if self._awaits_seg else ()
+            # A token that was guessed rightly was fed as a guess.
+            self._end(fed=right)
         return len(guess) - accepted
 
     def rewind(self) -> None:
         """Go on from the prefix: the next pass feeds everything that is certain."""
         self._guess = ()
-        self.feeds = (*self._suffix, *self.token_ids)
+        self.feeds = (*self._suffix, *self._ids)
 
     def result(self) -> Generation:
         """The answer as far as it goes."""
@@ -123,16 +158,41 @@ class Decoding:
             text=self._model.tokenizer.visible(self.token_ids),
             seg_embedding=self._seg_embedding,
             seg_probability=self._seg_probability,
+            generated=self.generated,
             passes=self._passes,
         )
 
     def _ended(self) -> bool:
-        """No token comes any more."""
-        ids = self.token_ids
+        """No token of this answer comes any more."""
+        ids = self._ids
         return len(ids) >= self._limit or (len(ids) > 0 and ids[-1] == self._model.tokenizer.eos_id)
 
+    def _end(self, *, fed: bool) -> None:
+        """An answer is whole: what is fed next, if anything.
+
+        Args:
+            fed: whether its last token was.
+        """
+        if self._decision is None:
+            # `<SEG>` at the limit is fed for its state.
+            self.feeds = (self._ids[-1],) if self._awaits_seg and not fed else ()
+            return
+        answer = self._ids
+        # End-of-text is never fed; at the limit the last token has not been yet.
+        rest: tuple[int, ...] = ()
+        if answer[-1] == self._model.tokenizer.eos_id:
+            answer = answer[:-1]
+        elif not fed:
+            rest = (answer[-1],)
+        follow_up = self._decision.follow_up
+        self._suffix = (*self._suffix, *answer, *follow_up)
+        self.feeds = (*rest, *follow_up)
+        self._decided = len(self._ids)
+        self._decision = None
+        self._begin(self._answer_guesses)
+
     def _add(self, token: int, probability: float) -> None:
-        self.token_ids.append(token)
+        self._ids.append(token)
         self._place = self._guesses.after(self._place, token)
         if token == self._model.tokenizer.seg_id and self._seg_embedding is None and not self._awaits_seg:
             self._seg_probability = probability
@@ -143,6 +203,18 @@ class Decoding:
         if self._awaits_seg:
             self._seg_embedding = self._model.seg_head(state)
             self._awaits_seg = False
+
+
+def decision_of(prompt: Prompt, guesses: Guesses | None = None) -> Decision | None:
+    """The first turn of a prompt of two; None for a prompt of one.
+
+    Args:
+        prompt: of a query.
+        guesses: of the first answer.
+    """
+    if not prompt.follow_up:
+        return None
+    return Decision(follow_up=prompt.follow_up, guesses=guesses or Guesses())
 
 
 @torch.inference_mode()
@@ -167,7 +239,13 @@ def step(rows: Rows, decodings: Sequence[Decoding]) -> None:
 
 
 def decode(
-    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
+    model: ReasonerModel,
+    prefix: Prefix,
+    suffix: Sequence[int],
+    *,
+    limit: int,
+    guesses: Guesses | None = None,
+    decision: Decision | None = None,
 ) -> Generator[int, None, Generation]:
     """Decode one answer greedily.
 
@@ -177,6 +255,7 @@ def decode(
         suffix: prompt ids after the prefix.
         limit: most tokens of the answer, at least 1.
         guesses: what is likely to be answered; the tokens are the same with and without.
+        decision: of a prompt of two turns.
 
     Yields:
         Each token id as soon as it is certain.
@@ -185,7 +264,7 @@ def decode(
         The whole answer.
     """
     rows = Rows(model, [prefix])
-    decoding = Decoding(model, suffix, limit=limit, guesses=guesses)
+    decoding = Decoding(model, suffix, limit=limit, guesses=guesses, decision=decision)
     told = 0
     while not decoding.finished:
         step(rows, [decoding])
@@ -195,10 +274,16 @@ def decode(
 
 
 def generate(
-    model: ReasonerModel, prefix: Prefix, suffix: Sequence[int], *, limit: int, guesses: Guesses | None = None
+    model: ReasonerModel,
+    prefix: Prefix,
+    suffix: Sequence[int],
+    *,
+    limit: int,
+    guesses: Guesses | None = None,
+    decision: Decision | None = None,
 ) -> Generation:
     """`decode` without the intermediate tokens."""
-    steps = decode(model, prefix, suffix, limit=limit, guesses=guesses)
+    steps = decode(model, prefix, suffix, limit=limit, guesses=guesses, decision=decision)
     while True:
         try:
             next(steps)
@@ -232,7 +317,9 @@ def generate_batch(
     limit = limit or model.config.max_new_tokens
     prefixes = {i: prefill(model, clip_tokens[i], prompts[0].prefix) for i in sorted(set(pairs))}
     rows = Rows(model, [prefixes[i] for i in pairs])
-    decodings = [Decoding(model, prompt.suffix, limit=limit) for prompt in prompts]
+    decodings = [
+        Decoding(model, prompt.suffix, limit=limit, decision=decision_of(prompt)) for prompt in prompts
+    ]
     active = decodings
     while active:
         step(rows, active)

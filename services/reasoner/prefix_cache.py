@@ -4,15 +4,13 @@ Images stand before query and mode, so one prefix serves every question about a 
 changed: each answer decodes on a clone. Losing one costs a prefill, never an answer.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 import torch
 from transformers import DynamicCache
 
-from reasoncd.cache_counts import CacheCounts
+from reasoncd.byte_cache import ByteCache
 from services.reasoner.model import ReasonerModel
 
 
@@ -58,64 +56,12 @@ def stack_prefixes(prefixes: Sequence[Prefix]) -> DynamicCache:
     )
 
 
-class PrefixCache:
-    """Least recently used prefixes, bounded in bytes. Safe to share between threads.
+class PrefixCache(ByteCache[tuple[str, ...], Prefix]):
+    """Prefixes by what they were computed from. Safe to share between threads.
 
     Args:
         limit: bytes; 0 keeps nothing.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: OrderedDict[tuple[str, ...], Prefix] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-        self.counts = CacheCounts()
-
-    @property
-    def max_bytes(self) -> int:
-        """The limit."""
-        return self._limit
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes held now; at most the limit."""
-        return self._bytes
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, key: tuple[str, ...]) -> bool:
-        """Whether a prefix is held; neither counted nor a use of it."""
-        return key in self._entries
-
-    def get(self, key: tuple[str, ...]) -> Prefix | None:
-        """The prefix under `key`, which becomes the most recently used, or None."""
-        with self._lock:
-            found = self._entries.get(key)
-            if found is None:
-                self.counts.misses += 1
-            else:
-                self.counts.hits += 1
-                self._entries.move_to_end(key)
-            return found
-
-    def get_or_compute(self, key: tuple[str, ...], compute: Callable[[], Prefix]) -> Prefix:
-        """The prefix under `key`, computed outside the lock and kept where it is missing.
-
-        Two threads may compute the same prefix at once; both results are equal and one is kept.
-        """
-        found = self.get(key)
-        if found is not None:
-            return found
-        fresh = compute()
-        with self._lock:
-            if key in self._entries or fresh.nbytes > self._limit:
-                return fresh
-            self._entries[key] = fresh
-            self._bytes += fresh.nbytes
-            while self._bytes > self._limit:
-                _, oldest = self._entries.popitem(last=False)
-                self._bytes -= oldest.nbytes
-                self.counts.evictions += 1
-        return fresh
+        super().__init__(limit, lambda prefix: prefix.nbytes)

@@ -5,9 +5,15 @@
 
 The order is what makes the prefix serve every query and mode on a pair. It does not know how many
 embeddings an image placeholder stands for.
+
+A model that decides first is asked for an explained answer in two turns. What it answers briefly stands
+between them, and is what it then gives the reason of:
+
+    ... </CRoI> Answer briefly. Change map: New buildings: <SEG> Now give the reason, ... Change map:
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from reasoncd.ontology import REFUSAL, Target
 from reasoncd.ports import Mode
@@ -23,6 +29,8 @@ MODE_WORDS = {
     Mode.SHORT: "Answer briefly. Change map:",
     Mode.EXPLAINED: "Give the reason, then answer. Change map:",
 }
+FOLLOW_UP = "Now give the reason, then answer again. Change map:"
+"""The second turn of a model that decides first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,26 +42,42 @@ class Prompt:
     query_tokens: int
     """How many ids of the suffix are the user's."""
     mode: Mode
+    follow_up: tuple[int, ...] = ()
+    """What asks for the answer once a first one was given; empty where there is one answer only."""
+
+    def decided(self, answer: Sequence[int]) -> "Prompt":
+        """The prompt of the second turn.
+
+        Args:
+            answer: ids of the first answer, without end-of-text.
+        """
+        return replace(self, suffix=(*self.suffix, *answer, *self.follow_up), follow_up=())
 
 
-def build_prompt(tokenizer: ReasonerTokenizer, query: str, mode: Mode) -> Prompt:
+def build_prompt(
+    tokenizer: ReasonerTokenizer, query: str, mode: Mode, *, decide_first: bool = False
+) -> Prompt:
     """Build the prompt of one query.
 
     Args:
         tokenizer: gives the ids.
         query: as typed; checked and brought into one line here.
         mode: what the answer holds.
+        decide_first: of the model's configuration.
 
     Raises:
         InvalidInputError: the query cannot be used as given.
     """
     user = tokenizer.encode_user(validate_query(query))
     open_id, close_id = tokenizer.encode_fixed(CROI_OPEN), tokenizer.encode_fixed(CROI_CLOSE)
+    two_turns = decide_first and mode is Mode.EXPLAINED
+    words = MODE_WORDS[Mode.SHORT if two_turns else mode]
     return Prompt(
         prefix=prefix_ids(tokenizer),
-        suffix=(*open_id, *user, *close_id, *tokenizer.encode_fixed(MODE_WORDS[mode])),
+        suffix=(*open_id, *user, *close_id, *tokenizer.encode_fixed(words)),
         query_tokens=len(user),
         mode=mode,
+        follow_up=tokenizer.encode_fixed(FOLLOW_UP) if two_turns else (),
     )
 
 

@@ -74,7 +74,7 @@ class ReasonerServicer:
     async def Reason(  # noqa: N802
         self, request: pb.ReasonRequest, context: Any
     ) -> AsyncGenerator[pb.ReasonResponse, None]:
-        """Text as it is written, then done; or a request for the features, alone."""
+        """Text as it is written unless nobody reads it, then done; or a request for the features, alone."""
         # Hashing the features and splitting the text into tokens would hold up the event loop.
         question = await asyncio.to_thread(self._read, request)
         if isinstance(question, str):
@@ -86,6 +86,9 @@ class ReasonerServicer:
                 if isinstance(event, ReasonDone):
                     written = metrics.generated_tokens.labels(self.service, question.prompt.mode.value)
                     written.inc(event.token_count)
+                elif request.whole:
+                    # Each message through Serve's proxy costs the answer more than it tells.
+                    continue
                 yield event_to_proto(event, self._origin)
 
     async def check_health(self) -> None:

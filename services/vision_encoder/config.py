@@ -85,6 +85,12 @@ class FusionConfig:
     """Bottleneck of the channel attention's shared MLP."""
     hidden: int
     """Channels between the two convolutions of the FFN."""
+    context_blocks: int = 0
+    """ConvNeXt blocks over the fused map; the paper has none, and compares the dates cell by cell."""
+
+    def __post_init__(self) -> None:
+        if self.context_blocks < 0:
+            raise ValueError("fusion.context_blocks must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,12 +2,14 @@
 
 Per date, pyramid levels are brought to the fused grid, concatenated with the SAM map and weighed
 by channel attention. Then both dates are concatenated, weighed again, and mixed by an FFN into
-the one map that SAM's mask decoder reads. It knows nothing of the query, so it is computed once per pair.
+the one map that SAM's mask decoder reads. Up to there each cell compares the dates alone; context blocks,
+where there are any, show it its neighbours' change. None of it knows the query: it is computed once per pair.
 
 B pairs, T = 2 dates, C channels, h and w the fused grid.
 """
 
 import torch
+from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,6 +70,25 @@ def feed_forward(channels: int, hidden: int, out: int) -> nn.Sequential:
     )
 
 
+def context(channels: int, blocks: int) -> nn.Sequential:
+    """Blocks that look around on the fused map, and that change nothing before they have learned to.
+
+    So a finished model can be given some and trained further from where it is.
+    """
+    layers = [
+        ConvNeXtBlock(channels, kernel_size=7, mlp_ratio=2.0, ls_init_value=None) for _ in range(blocks)
+    ]
+    for layer in layers:
+        for parameter in _last_of(layer).parameters():
+            nn.init.zeros_(parameter)
+    return nn.Sequential(*layers)
+
+
+def _last_of(block: ConvNeXtBlock) -> nn.Module:
+    """The layer of a context block after which its result is added to what came in."""
+    return block.get_submodule("mlp.fc2")
+
+
 class MultiScaleFusion(nn.Module):
     """SAM maps and pyramid levels of both dates -> one fused map.
 
@@ -97,6 +118,7 @@ class MultiScaleFusion(nn.Module):
             self.date_attention = ChannelAttention(self.date_channels, config.reduction)
             self.pair_attention = ChannelAttention(2 * self.date_channels, config.reduction)
         self.ffn = feed_forward(2 * self.date_channels, config.hidden, out_channels)
+        self.context = context(out_channels, config.context_blocks)
 
     def fuse_date(self, sam: Tensor, levels: list[Tensor], size: tuple[int, int]) -> Tensor:
         """One date each: (B, C, h', w') and the levels -> (B, date_channels, h, w)."""
@@ -114,4 +136,4 @@ class MultiScaleFusion(nn.Module):
         pair = torch.cat(dates.unbind(1), dim=1)
         if self.multi_scale:
             pair = self.pair_attention(pair)
-        return torch.as_tensor(self.ffn(pair))
+        return torch.as_tensor(self.context(self.ffn(pair)))

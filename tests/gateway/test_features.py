@@ -20,25 +20,25 @@ def features(count: int) -> Tensor:
 
 def test_what_was_made_is_given_again() -> None:
     cache = FeatureCache()
-    made = cache.get_or_make("pair", "part", lambda: features(3))
-    assert cache.get_or_make("pair", "part", lambda: features(4)) is made
-    assert cache.get_or_make("pair", "other", lambda: features(4)) is not made
+    made = cache.get_or_make(("pair", "part"), lambda: features(3))
+    assert cache.get_or_make(("pair", "part"), lambda: features(4)) is made
+    assert cache.get_or_make(("pair", "other"), lambda: features(4)) is not made
 
 
 def test_the_least_recently_used_leaves_first() -> None:
     cache = FeatureCache(max_bytes=100)
-    first = cache.get_or_make("a", "", lambda: features(40))
-    cache.get_or_make("b", "", lambda: features(40))
-    cache.get_or_make("a", "", lambda: features(0))
-    cache.get_or_make("c", "", lambda: features(40))
+    first = cache.get_or_make(("a", ""), lambda: features(40))
+    cache.get_or_make(("b", ""), lambda: features(40))
+    cache.get_or_make(("a", ""), lambda: features(0))
+    cache.get_or_make(("c", ""), lambda: features(40))
     assert cache.held_bytes == 80
-    assert cache.get_or_make("a", "", lambda: features(1)) is first
-    assert cache.get_or_make("b", "", lambda: features(1)).shape == (1,)
+    assert cache.get_or_make(("a", ""), lambda: features(1)) is first
+    assert cache.get_or_make(("b", ""), lambda: features(1)).shape == (1,)
 
 
 def test_what_exceeds_the_bound_alone_is_not_kept() -> None:
     cache = FeatureCache(max_bytes=10)
-    assert cache.get_or_make("a", "", lambda: features(11)).shape == (11,)
+    assert cache.get_or_make(("a", ""), lambda: features(11)).shape == (11,)
     assert cache.held_bytes == 0
 
 

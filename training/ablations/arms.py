@@ -94,6 +94,10 @@ def _targets(targets: tuple[str, ...]) -> Callable[[Recipe], Recipe]:
     return _lora(lambda lora: replace(lora, targets=targets))
 
 
+def _decide_first(first: bool) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: replace(recipe, reasoner=replace(recipe.reasoner, decide_first=first))
+
+
 def _missing_seg(weight: float) -> Callable[[Recipe], Recipe]:
     return lambda recipe: replace(recipe, losses=replace(recipe.losses, missing_seg=weight))
 
@@ -140,8 +144,12 @@ _ALL: tuple[Ablation, ...] = (
         name=AblationName.REASON_ORDER,
         question="Does an explained answer that gives its reason first find the right change more often?",
         trial="words",
-        arms=(Arm(name="reason-first"), Arm(name="seg-first", seg_first=True)),
-        equal=("questions, reasons and their order", "prompt", "share of explained answers", "losses"),
+        arms=(
+            Arm(name="reason-first", recipe=_decide_first(False)),
+            Arm(name="seg-first", recipe=_decide_first(False), seg_first=True),
+            Arm(name="decide-first", recipe=_decide_first(True)),
+        ),
+        equal=("questions, reasons and their order", "share of explained answers", "losses"),
         explained=True,
     ),
     Ablation(

@@ -97,7 +97,10 @@ def ask(
     found: list[Generation] = []
     for start in range(0, len(queries), ASKED_AT_ONCE):
         some = slice(start, start + ASKED_AT_ONCE)
-        prompts = [build_prompt(model.tokenizer, query, mode) for query in queries[some]]
+        prompts = [
+            build_prompt(model.tokenizer, query, mode, decide_first=model.config.decide_first)
+            for query in queries[some]
+        ]
         found += generate_batch(model, tokens, prompts, pair_index=pair_index[some])
     return found
 

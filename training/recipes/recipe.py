@@ -103,6 +103,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.stages is None and self.samples is None:
             raise ValueError("a recipe needs `stages`, `samples` or both: they say what is trained")
+        if self.samples is not None and self.reasoner.decide_first:
+            raise ValueError(
+                "reasoner.decide_first is true, but sample files hold one answer a question; leave it out"
+            )
         if self.stages is not None and self.stages.bank.size != self.vision.image_size:
             raise ValueError(
                 f"stages.bank.size is {self.stages.bank.size} but the vision encoder takes "

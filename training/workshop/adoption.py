@@ -5,19 +5,23 @@ language model against its prompt space. The pretraining stages count as finishe
 begin where the checkpoint ends. Heads that only training has begin anew.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from reasoncd.checkpoint import Checkpoint, Component
-from reasoncd.config import to_dict
+from reasoncd.checkpoint import Checkpoint
+from reasoncd.config import from_dict
 from reasoncd.errors import CheckpointError, InvalidInputError
 from services.mask_decoder import weights as decoder_weights
 from services.mask_decoder.config import MaskDecoderConfig
+from services.mask_decoder.model import ChangeMaskDecoder
+from services.reasoner.config import ReasonerConfig
 from services.vision_encoder import weights as encoder_weights
 from services.vision_encoder.config import VisionEncoderConfig
+from services.vision_encoder.model import ChangeFeatureEncoder
 from training.prompt_table import keep_table, table_of
 from training.recipes import Recipe
 
@@ -31,7 +35,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     Args:
         path: the checkpoint's folder.
         folder: the working folder; no stage may have run in it.
-        recipe: of the same sizes; its reasoner may be another one.
+        recipe: of the same sizes, or with context blocks and a presence that reads the mask where the
+            checkpoint has none; its reasoner may be another one.
 
     Returns:
         Whether the reasoner goes on too; False where the recipe's is of another kind and starts anew.
@@ -41,12 +46,12 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
         InvalidInputError: something was trained in the folder already.
     """
     checkpoint = Checkpoint.open(path)
-    parts: tuple[tuple[Component, VisionEncoderConfig | MaskDecoderConfig], ...] = (
-        ("vision_encoder", recipe.vision),
-        ("mask_decoder", recipe.decoder),
-    )
-    for component, wanted in parts:
-        if checkpoint.config(component) != to_dict(wanted):
+    vision, mask = _sizes_of(checkpoint)
+    for component, own, wanted in (
+        ("vision_encoder", vision, recipe.vision),
+        ("mask_decoder", mask, recipe.decoder),
+    ):
+        if not _grows_into(own, wanted):
             raise CheckpointError(
                 f"checkpoint {path} has a {component} of other sizes than the recipe {recipe.preset}; "
                 "use the recipe that it was trained by"
@@ -55,28 +60,65 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     if taken := [name for name in stages if (folder / name).exists()]:
         raise InvalidInputError(f"{folder / taken[0]} is there already; name an empty folder")
     table = table_of(checkpoint)
-    clip = encoder_weights.load_clip(
-        checkpoint.safetensors("vision_encoder", encoder_weights.CLIP), recipe.vision
-    )
+    clip = encoder_weights.load_clip(checkpoint.safetensors("vision_encoder", encoder_weights.CLIP), vision)
     encoder = encoder_weights.load_change_features(
-        checkpoint.safetensors("vision_encoder", encoder_weights.CHANGE_FEATURES), recipe.vision
+        checkpoint.safetensors("vision_encoder", encoder_weights.CHANGE_FEATURES), vision
     )
     decoder = decoder_weights.load_mask_decoder(
-        checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), recipe.decoder
+        checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), mask
     )
+    torch.manual_seed(recipe.staged.vision.run.seed)
+    larger = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
     _keep(folder / "clip" / "weights.safetensors", _under("encoder", clip.state_dict()))
     _keep(folder / "sam" / "weights.safetensors", _under("encoder", encoder.sam.state_dict()))
     _keep(
         folder / "vision" / START_FILE,
-        _under("encoder", encoder.state_dict())
-        | _under("decoder", decoder.state_dict())
+        _under("encoder", _grown(encoder, larger[0]))
+        | _under("decoder", _grown(decoder, larger[1]))
         | {"table.rows": table},
     )
-    goes_on = checkpoint.config("reasoner") == to_dict(recipe.reasoner)
+    reasoner = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where="config.json: reasoner")
+    # In how many turns it explains changes no weight's shape, and is learned.
+    goes_on = replace(reasoner, decide_first=recipe.reasoner.decide_first) == recipe.reasoner
     if goes_on:
         _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
     keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))
     return goes_on
+
+
+def _sizes_of(checkpoint: Checkpoint) -> tuple[VisionEncoderConfig, MaskDecoderConfig]:
+    vision, mask = checkpoint.config("vision_encoder"), checkpoint.config("mask_decoder")
+    return (
+        from_dict(VisionEncoderConfig, vision, where="config.json: vision_encoder"),
+        from_dict(MaskDecoderConfig, mask, where="config.json: mask_decoder"),
+    )
+
+
+def _grows_into(
+    own: VisionEncoderConfig | MaskDecoderConfig, wanted: VisionEncoderConfig | MaskDecoderConfig
+) -> bool:
+    """Whether a recipe has the checkpoint's sizes, or adds what changes nothing before it is trained."""
+    if isinstance(own, VisionEncoderConfig) and isinstance(wanted, VisionEncoderConfig):
+        blocks = wanted.fusion.context_blocks
+        fusion = replace(own.fusion, context_blocks=max(own.fusion.context_blocks, blocks))
+        return replace(own, fusion=fusion) == wanted
+    if isinstance(own, MaskDecoderConfig) and isinstance(wanted, MaskDecoderConfig):
+        reads = own.presence_reads_mask or wanted.presence_reads_mask
+        return replace(own, presence_reads_mask=reads) == wanted
+    return False
+
+
+def _grown(own: nn.Module, larger: nn.Module) -> dict[str, Tensor]:
+    """A module's weights for a larger one: new inputs weigh nothing, new layers begin as they are built."""
+    state = larger.state_dict()
+    for name, tensor in own.state_dict().items():
+        if tensor.shape != state[name].shape:
+            # Only the presence head's first layer: more inputs, the old ones first.
+            tensor = torch.cat(
+                [tensor, tensor.new_zeros(len(tensor), state[name].shape[1] - tensor.shape[1])], 1
+            )
+        state[name] = tensor
+    return state
 
 
 def _reasoner_state(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from gateway.remote import APPLICATIONS, Application, RemoteConfig, connect
-from reasoncd.client.connection import Tls
 from reasoncd.errors import CheckpointError, InvalidInputError, UnavailableError
+from reasoncd.rpc.tls import Tls
 from tests.gateway.remote.wire import Replica, Wire, edition, fails, hang, serving
 
 pytestmark = pytest.mark.contract

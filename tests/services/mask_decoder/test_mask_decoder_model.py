@@ -1,11 +1,12 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 
 from services.mask_decoder.config import MaskDecoderConfig, mini, paper_tiny
-from services.mask_decoder.model import ChangeMaskDecoder, ChannelLayerNorm, Prompts
+from services.mask_decoder.model import ChangeMaskDecoder, ChannelLayerNorm, Prompts, mask_peaks
 
 pytestmark = pytest.mark.unit
 
@@ -57,6 +58,33 @@ def test_every_learned_part_of_one_mask_gets_a_gradient() -> None:
     ("change", "said"),
     [({"embed_dim": 36}, "multiple of 8"), ({"num_heads": 5}, "num_heads"), ({"grid_size": 7}, "grid_size")],
 )
-def test_impossible_sizes_are_refused(change: dict[str, int], said: str) -> None:
+def test_impossible_sizes_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         replace(paper_tiny(), **change)
+
+
+def test_peaks_are_means_of_the_highest_logits() -> None:
+    logits = torch.full((2, 64, 64), -10.0)
+    logits[0, 3, 5:9] = 20.0
+    peaks = mask_peaks(logits)
+    assert peaks[1].tolist() == pytest.approx([-1.0] * 4)
+    means = [(4 * 20.0 - (count - 4) * 10.0) / count for count in (4, 32, 256, 2048)]
+    assert peaks[0].tolist() == pytest.approx([0.1 * mean for mean in means], abs=1e-5)
+    # Of a mask with fewer pixels than that: all of them.
+    assert mask_peaks(logits[:1, :8, :8])[0, 3].item() == pytest.approx((3 * 20 - 61 * 10) / 640)
+
+
+def test_presence_may_read_the_mask_and_does_not_draw_it() -> None:
+    torch.manual_seed(0)
+    config = replace(paper_tiny(), presence_reads_mask=True)
+    decoder = ChangeMaskDecoder(config)
+    fused, prompts = torch.randn(1, 32, 8, 8), Prompts(seg=torch.randn(1, 32))
+    with torch.no_grad():
+        before = decoder(fused, prompts, torch.tensor([0]))
+        for parameter in decoder.mask_decoder.output_hypernetworks_mlps[0].parameters():
+            parameter.mul_(3)
+        after = decoder(fused, prompts, torch.tensor([0]))
+    assert not torch.equal(before.presence_logits, after.presence_logits)
+    decoder(fused, prompts, torch.tensor([0])).presence_logits.sum().backward()
+    drawing = decoder.mask_decoder.output_hypernetworks_mlps[0].parameters()
+    assert all(p.grad is None or not p.grad.any() for p in drawing)

@@ -8,11 +8,20 @@ import torch
 
 from reasoncd.ontology import REFUSAL, SHORT_ANSWERS
 from reasoncd.ports import Mode
-from services.reasoner.generation import Generation, generate, generate_batch
+from services.reasoner.generation import (
+    Decoding,
+    Generation,
+    decision_of,
+    decode,
+    generate,
+    generate_batch,
+    step,
+)
 from services.reasoner.guesses import Guesses, guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
 from services.reasoner.prompt import Prompt, build_prompt
+from services.reasoner.rows import Rows
 
 MakeModel = Callable[..., ReasonerModel]
 QUERIES = ["new roads", "where did people build houses last year, and why", "trees"]
@@ -25,16 +34,19 @@ def short_guesses(model: ReasonerModel) -> Guesses:
 
 @torch.no_grad()
 def oracle(
-    model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int
+    model: ReasonerModel, clip: torch.Tensor, prompt: Prompt, limit: int, *, before: Sequence[int] = ()
 ) -> tuple[list[int], torch.Tensor | None]:
-    """Greedy decoding with a full pass for each token, and the state at the first `<SEG>`."""
+    """Greedy decoding with a full pass for each token, and the state at the first `<SEG>`.
+
+    What was said before is no prompt: a placeholder that a random model wrote there stands for no image.
+    """
     images = model.project_images(clip.unsqueeze(0))[0]
     ids: list[int] = []
 
     asked = model.splice((*prompt.prefix, *prompt.suffix), images).embeddings
 
     def states() -> torch.Tensor:
-        said = model.embed(torch.tensor(ids, dtype=torch.long))
+        said = model.embed(torch.tensor([*before, *ids], dtype=torch.long))
         return model.run(torch.cat([asked, said]).unsqueeze(0))[0]
 
     while len(ids) < limit and (not ids or ids[-1] != model.tokenizer.eos_id):
@@ -95,6 +107,71 @@ def test_random_models_decode_as_the_oracle_with_and_without_trie_and_batched(
             for guesses in (Guesses([wrong]), Guesses(endings=[wrong[1:]])):
                 fallen = generate(model, prefix, prompt.suffix, limit=12, guesses=guesses)
                 check(fallen, *expected)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("limit", [3, 12])
+def test_two_turns_are_the_oracles_one_after_the_other(
+    make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses, seed: int, limit: int
+) -> None:
+    model = make_model(seed, tied=seed % 2 == 0)
+    eos = model.tokenizer.eos_id
+    prompts = [
+        build_prompt(model.tokenizer, q, m, decide_first=True)
+        for q, m in zip(QUERIES, [*Mode, Mode.EXPLAINED], strict=True)
+    ]
+    pairs = [0, 1, 0]
+    assert [bool(prompt.follow_up) for prompt in prompts] == [False, True, True]
+    batched = generate_batch(model, clip_tokens[:2], prompts, pair_index=pairs, limit=limit)
+    for prompt, pair, row in zip(prompts, pairs, batched, strict=True):
+        first, _ = oracle(model, clip_tokens[pair], prompt, limit)
+        before: list[int] = []
+        if prompt.follow_up:
+            # Of a first answer that was cut off, the last token is read too.
+            before = [*(token for token in first if token != eos), *prompt.follow_up]
+        expected = oracle(model, clip_tokens[pair], prompt, limit, before=before)
+        prefix = prefill(model, clip_tokens[pair], prompt.prefix)
+        for guesses in (None, short_guesses, Guesses([(*first[:2], 7, 8, eos)]), Guesses([(*first, 9, eos)])):
+            found = generate(
+                model,
+                prefix,
+                prompt.suffix,
+                limit=limit,
+                guesses=guesses,
+                decision=decision_of(prompt, guesses),
+            )
+            check(found, *expected)
+            assert found.generated == len(expected[0]) + (len(first) if prompt.follow_up else 0)
+        check(row, *expected)
+
+
+def test_an_answer_of_two_turns_begins_again_where_it_was(
+    make_model: MakeModel, clip_tokens: torch.Tensor
+) -> None:
+    model = make_model(3)
+    prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    whole = generate(model, prefix, prompt.suffix, limit=8, decision=decision_of(prompt))
+    for passes in range(1, whole.passes):
+        decoding = Decoding(model, prompt.suffix, limit=8, decision=decision_of(prompt))
+        rows = Rows(model, [prefix])
+        for _ in range(passes):
+            step(rows, [decoding])
+        decoding.rewind()
+        again = Rows(model, [prefix])
+        while not decoding.finished:
+            step(again, [decoding])
+        assert decoding.result().token_ids == whole.token_ids, passes
+
+
+def test_nothing_is_told_of_a_first_answer(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
+    model = make_model(2)
+    prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    told = list(decode(model, prefix, prompt.suffix, limit=6, decision=decision_of(prompt)))
+    assert (
+        tuple(told) == generate(model, prefix, prompt.suffix, limit=6, decision=decision_of(prompt)).token_ids
+    )
 
 
 @pytest.mark.parametrize("answer", ["New buildings: <SEG>", "Vegetation to roads: <SEG>", REFUSAL])
@@ -238,25 +315,25 @@ def test_prefix_cache_is_bounded_in_bytes_and_drops_the_least_recently_used() ->
     assert entry.nbytes == 80
     cache = PrefixCache(200)
     for key in ("a", "b"):
-        cache.get_or_compute((key,), lambda: small(10))
+        cache.get_or_make((key,), lambda: small(10))
     assert cache.get(("a",)) is not None
-    cache.get_or_compute(("c",), lambda: small(10))
+    cache.get_or_make(("c",), lambda: small(10))
     assert cache.get(("b",)) is None
     assert cache.get(("a",)) is not None
     assert (len(cache), cache.held_bytes) == (2, 160)
     # What is larger than the bound is used and not kept.
-    assert cache.get_or_compute(("big",), lambda: small(100)).length == 100
+    assert cache.get_or_make(("big",), lambda: small(100)).length == 100
     assert cache.get(("big",)) is None
     assert cache.held_bytes == 160
     empty = PrefixCache(0)
-    empty.get_or_compute(("a",), lambda: small(1))
+    empty.get_or_make(("a",), lambda: small(1))
     assert len(empty) == 0
 
 
 def test_prefix_cache_computes_once() -> None:
     cache = PrefixCache(200)
-    first = cache.get_or_compute(("a",), lambda: small(10))
-    assert cache.get_or_compute(("a",), lambda: pytest.fail("computed again")) is first
+    first = cache.get_or_make(("a",), lambda: small(10))
+    assert cache.get_or_make(("a",), lambda: pytest.fail("computed again")) is first
 
 
 def test_seg_probability_is_that_of_the_softmax(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:

@@ -27,6 +27,7 @@ from services.reasoner import answer_batch
 from services.reasoner.engine import ReasonerEngine
 from services.reasoner.generation import Decoding, step
 from services.reasoner.model import ReasonerModel
+from services.reasoner.prefix_cache import PrefixCache
 from services.reasoner.rows import Rows
 from services.reasoner.servicer import ReasonerServicer
 from services.serving.settings import ServingSettings
@@ -133,6 +134,19 @@ def test_streams_are_the_engines_events_byte_for_byte(paper_tiny: Path) -> None:
     run(work())
 
 
+def test_whole_answers_come_without_text(engine: ReasonerEngine) -> None:
+    async def work() -> None:
+        async with serving(engine) as (stub, _):
+            unsent, asked = request_of(LONG, digest=True), request_of(LONG)
+            unsent.whole = asked.whole = True
+            (need,) = await responses_to(stub, unsent)
+            (done,) = await responses_to(stub, asked)
+        assert event_from_proto(done) == expected(engine, LONG)[-1]
+        assert need.HasField("need_features")
+
+    run(work())
+
+
 def test_callers_at_once_get_the_answers_of_each_alone(engine: ReasonerEngine) -> None:
     async def work() -> None:
         async with serving(engine) as (stub, _):
@@ -169,7 +183,7 @@ def test_features_are_asked_for_once_and_served_by_digest_then(engine: ReasonerE
 def test_either_features_or_their_prefix_are_enough(taught_model: ReasonerModel, kept: str) -> None:
     engine = engine_of(taught_model)
     if kept != "prefix":
-        engine.prefixes._limit = 0
+        engine.prefixes = PrefixCache(0)
 
     async def work() -> None:
         async with serving(engine, cache_bytes=10_000 if kept == "features" else 0) as (stub, _):

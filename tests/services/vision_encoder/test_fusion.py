@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from services.vision_encoder.config import FusionConfig, paper_tiny
-from services.vision_encoder.fusion import ChannelAttention, MultiScaleFusion, ToGrid, feed_forward
+from services.vision_encoder.fusion import ChannelAttention, MultiScaleFusion, ToGrid, context, feed_forward
 from services.vision_encoder.model import ChangeFeatureEncoder
 
 pytestmark = pytest.mark.unit
@@ -137,3 +137,24 @@ def test_ablation_is_sam_maps_and_ffn_alone() -> None:
     with torch.no_grad():
         sams = torch.cat([encoder.sam(images[:, 0]), encoder.sam(images[:, 1])], 1)
         torch.testing.assert_close(encoder(images), encoder.fusion.ffn(sams), rtol=1e-4, atol=1e-5)
+
+
+def test_context_changes_nothing_until_it_has_learned_and_then_looks_around() -> None:
+    torch.manual_seed(0)
+    layers = context(8, 2)
+    x = torch.randn(1, 8, 16, 16)
+    assert torch.equal(layers(x), x)
+    with torch.no_grad():
+        for name, parameter in layers.named_parameters():
+            if name.endswith("fc2.weight"):
+                nn.init.normal_(parameter)
+        moved = x.clone()
+        moved[0, :, 8, 8] += 1
+        reached = (layers(moved) - layers(x)).abs().sum(1)[0] > 1e-5
+    # Two kernels of 7 reach six cells each way, and no farther.
+    assert reached[2:15, 2:15].all()
+    assert not reached[:2].any() and not reached[:, 15:].any()
+
+
+def test_context_is_none_unless_it_is_asked_for() -> None:
+    assert not any(name.startswith("context.") for name in _fusion().state_dict())

@@ -57,8 +57,17 @@ def test_fusion_and_the_weight_of_a_missing_seg_move_alone(mini: Recipe) -> None
 
 
 def test_the_other_arms_keep_the_recipe(mini: Recipe) -> None:
-    for name in (AblationName.REAL_COMPOSITES, AblationName.REASON_ORDER, AblationName.ABSENCE):
+    for name in (AblationName.REAL_COMPOSITES, AblationName.ABSENCE):
         assert _recipes(name, mini) == [mini, mini]
+
+
+def test_the_turns_of_an_explanation_move_alone(mini: Recipe) -> None:
+    found = _recipes(AblationName.REASON_ORDER, mini)
+    assert [recipe.reasoner.decide_first for recipe in found] == [False, False, True]
+    assert [arm.seg_first for arm in ABLATIONS[AblationName.REASON_ORDER].arms] == [False, True, False]
+    first = mini.reasoner.decide_first
+    for recipe in found:
+        assert replace(recipe, reasoner=replace(recipe.reasoner, decide_first=first)) == mini
 
 
 def test_arms_of_one_name_are_refused() -> None:

@@ -23,7 +23,9 @@ def test_answers_are_judged_by_their_claim_and_their_embedding(monkeypatch: pyte
 
     def answer(text: str, seg: torch.Tensor | None) -> Generation:
         ids = tokenizer.encode_answer(text)
-        return Generation(token_ids=ids, text="", seg_embedding=seg, seg_probability=1.0, passes=1)
+        return Generation(
+            token_ids=ids, text="", seg_embedding=seg, seg_probability=1.0, generated=len(ids), passes=1
+        )
 
     answers = [
         answer("New buildings: <SEG>", row[gain]),

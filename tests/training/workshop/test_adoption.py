@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
+from services.mask_decoder.model import Prompts
 from training import recipes
 from training.prompt_table import kept_space, kept_table, table_of
 from training.recipes import Recipe
@@ -92,3 +93,33 @@ def test_other_sizes_and_used_folders_are_refused(paper_tiny: Path, tmp_path: Pa
     (tmp_path / "used" / "reasoner").mkdir(parents=True)
     with pytest.raises(InvalidInputError, match="name an empty folder"):
         adopt(paper_tiny, tmp_path / "used", recipe)
+
+
+def test_a_checkpoint_may_grow_and_answers_as_before(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    vision = replace(recipe.vision, fusion=replace(recipe.vision.fusion, context_blocks=2))
+    grown = replace(recipe, vision=vision, decoder=replace(recipe.decoder, presence_reads_mask=True))
+    adopt(paper_tiny, tmp_path, grown)
+    workshop = Workshop(grown, tmp_path, say=lambda line: None)
+    stages = []
+    for plan, at in ((recipe, paper_tiny), (grown, tmp_path)):
+        shop = workshop
+        if plan is recipe:
+            shop = Workshop(recipe, tmp_path / "old", say=lambda line: None)
+            adopt(at, tmp_path / "old", recipe)
+        stage = shop.vision_stage()
+        shop.load_finished(stage, "vision")
+        stages.append(stage.eval())
+    images = torch.randint(256, (1, 2, 3, 128, 128), generator=torch.Generator().manual_seed(0)).byte()
+    seg, first = torch.ones(1, recipe.decoder.embed_dim), torch.tensor([0])
+    with torch.no_grad():
+        maps = [stage.encoder(images) for stage in stages]
+        old, new = (s.decoder(m, Prompts(seg=seg), first) for s, m in zip(stages, maps, strict=True))
+    assert torch.equal(*maps)
+    assert torch.equal(old.mask_logits, new.mask_logits)
+    torch.testing.assert_close(old.presence_logits, new.presence_logits)
+    # Smaller it may not become.
+    workshop.vision()
+    workshop.export(tmp_path / "grown", "# grown\n")
+    with pytest.raises(CheckpointError, match="other sizes"):
+        adopt(tmp_path / "grown", tmp_path / "back", recipe)
