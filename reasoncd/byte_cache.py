@@ -68,8 +68,8 @@ class ByteCache(Generic[Key, Value]):
     def put(self, key: Key, value: Value) -> None:
         """Keep a value, and drop those that were not used for longest.
 
-        One that alone is larger than the bound is not kept, and drops nothing; one whose key is held leaves
-        the earlier value where it is.
+        One that alone is larger than the bound is not kept, and drops nothing. Where the key is held, the
+        earlier value stays and becomes the one used last.
         """
         size = self._size(value)
         with self._lock:
@@ -78,12 +78,12 @@ class ByteCache(Generic[Key, Value]):
                 return
             if size > self._max_bytes:
                 return
-            self._entries[key] = value
-            self._bytes += size
-            while self._bytes > self._max_bytes:
+            while self._bytes + size > self._max_bytes:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= self._size(dropped)
                 self.counts.evictions += 1
+            self._entries[key] = value
+            self._bytes += size
 
     def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value under a key, from the cache or from `make`.

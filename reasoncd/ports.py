@@ -76,7 +76,7 @@ class ReasonDone:
     seg_probability: float
     """Probability of the `<SEG>` token where it was chosen; 0 where it was not. In [0, 1]."""
     token_count: int
-    """Tokens generated, `<SEG>` and end-of-text included."""
+    """Tokens generated, `<SEG>`, end-of-text and those of a first turn included."""
 
 
 ReasonEvent = ReasonText | ReasonDone

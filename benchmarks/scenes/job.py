@@ -45,6 +45,8 @@ class ScenesConfig:
     def __post_init__(self) -> None:
         if not self.sides or list(self.sides) != sorted(self.sides) or self.sides[0] < 1024:
             raise InvalidInputError(f"sizes are {self.sides}; give 1024 pixels or more, the smallest first")
+        if self.grid_side < 1024:
+            raise InvalidInputError(f"grid_side is {self.grid_side}; give 1024 pixels or more")
         if self.pieces < 1:
             raise InvalidInputError(f"pieces is {self.pieces}; give at least 1")
         if self.repeats < 1:
@@ -103,11 +105,12 @@ def turns(config: ScenesConfig) -> list[Turn]:
 def _on_two_grids(checkpoint: Path, work: Path, config: ScenesConfig) -> tuple[GridShift, ...]:
     """How far maps of one ground agree whose tiles lie half a tile apart, presence judged and not."""
     side = model_side(checkpoint)
-    whole = _draw(work / "whole", min(config.grid_side, config.sides[0]), config)
-    tiling = scene_tiling(whole.side, whole.side, side, SceneSettings())
+    across = min(config.grid_side, config.sides[0])
+    tiling = scene_tiling(across, across, side, SceneSettings())
     margin = tiling.side // 2
-    if margin >= whole.side:
-        raise InvalidInputError(f"a scene of {whole.side} pixels has no second grid; give a larger one")
+    if margin >= across:
+        raise InvalidInputError(f"a scene of {across} pixels has no second grid; give a larger one")
+    whole = _draw(work / "whole", across, config)
     cut = cut_mosaic(whole, work / "cut", margin=margin)
     other = scene_tiling(cut.side, cut.side, side, SceneSettings())
     found = []

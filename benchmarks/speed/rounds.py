@@ -29,7 +29,7 @@ from reasoncd.errors import InvalidInputError, ReasonCDError
 from reasoncd.ports import Mode
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import decision_of, generate
+from services.reasoner.generation import first_turn_of, generate
 from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import prefill
@@ -208,12 +208,12 @@ def _measure_decoding(
     for mode in Mode:
         prompt = build_prompt(model.tokenizer, query, mode, decide_first=config.decide_first)
         limit, guesses = config.max_new_tokens, guesses_for(model.tokenizer, mode)
-        decision = decision_of(prompt, guesses_for(model.tokenizer, Mode.SHORT))
+        first_turn = first_turn_of(prompt, guesses_for(model.tokenizer, Mode.SHORT))
         name = f"{mode} answer"
         began = _now(device)
-        guessed = generate(model, prefix, prompt.suffix, limit=limit, guesses=guesses, decision=decision)
+        guessed = generate(model, prefix, prompt.suffix, limit=limit, guesses=guesses, first_turn=first_turn)
         walked = _now(device)
-        plain = generate(model, prefix, prompt.suffix, limit=limit, decision=decision_of(prompt))
+        plain = generate(model, prefix, prompt.suffix, limit=limit, first_turn=first_turn_of(prompt))
         done = _now(device)
         result.add(f"{name}, prefix cached", walked - began)
         result.add(f"{name}, prefix computed", walked - began + prefix_time)

@@ -55,6 +55,15 @@ WaitingOption = Annotated[
 HeldOption = Annotated[
     int, option("--held-mib", panel=_BOUNDS, metavar="N", text="MiB of all requests that are held.")
 ]
+KeptOption = Annotated[
+    int,
+    option(
+        "--kept-mib",
+        panel=_BOUNDS,
+        metavar="N",
+        text="MiB of decoded images that are kept for further questions; 0 for none.",
+    ),
+]
 TimeoutOption = Annotated[
     float,
     option(

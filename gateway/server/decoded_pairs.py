@@ -26,6 +26,8 @@ class DecodedPairs:
         Raises:
             InvalidInputError: as `Asked.decode`; what cannot be decoded is not kept.
         """
+        if not self.cache.max_bytes:
+            return asked.decode()
         return self.cache.get_or_make(_key(asked), lambda: _frozen(asked.decode()))
 
 

@@ -54,7 +54,7 @@ class FrontDoor:
         self._admission = Admission(
             running=settings.running, waiting=settings.waiting, held_bytes=settings.held_bytes
         )
-        self._pairs = DecodedPairs(settings.pixel_bytes)
+        self._pairs = DecodedPairs(settings.kept_bytes)
         watch_cache("gateway", "pixels", self._pairs.cache)
         self._workers = ThreadPoolExecutor(settings.running, "work")
         self._readers = ThreadPoolExecutor(settings.decoding, "read")

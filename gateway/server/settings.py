@@ -15,7 +15,7 @@ class ServerSettings:
     """Settings of one gateway process; `reasoncd serve --help` names the options and environment variables.
 
     Memory that requests take at most: `held_bytes`, `receiving` messages that are on their way, the
-    pixels and maps of `running` requests, and `pixel_bytes`.
+    pixels and maps of `running` requests, and `kept_bytes`.
 
     Raises:
         InvalidInputError: a value is out of its range; the sentence names the option.
@@ -37,8 +37,9 @@ class ServerSettings:
     """gRPC messages that are received at once: how large one is, is known when it is there."""
     decoding: int = 2
     """Threads that decode images."""
-    pixel_bytes: int = 64 * 2**20
-    """Bytes of decoded images that are kept for further questions about them; 0 keeps none."""
+    kept_bytes: int = 96 * 2**20
+    """Bytes of decoded images that are kept for further questions about them: one pair of the largest images;
+    0 keeps none."""
     message_bytes: int = MESSAGE_BYTES
     """Bytes of one request, and of one gRPC response."""
     image_bytes: int = 64 * 2**20
@@ -69,7 +70,7 @@ class ServerSettings:
         for name in ("running", "receiving", "decoding", "held_bytes", "message_bytes", "image_bytes"):
             if getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "at least 1")
-        for name in ("waiting", "pixel_bytes"):
+        for name in ("waiting", "kept_bytes"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
         for name in ("request_timeout_s", "receive_timeout_s", "look_s"):

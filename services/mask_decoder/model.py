@@ -2,7 +2,8 @@
 
 Upstream's decoder serves one image with many prompts; the subclass here takes one fused map *per prompt*, so
 that queries of several pairs run in one batch. Nothing else differs, and the state-dict keys are
-upstream's. A head on the mask token says whether the asked change is there at all.
+upstream's. A head on the mask token says whether the asked change is there at all;
+it may read the mask's own peaks beside it.
 
 B pairs, Q prompts in all (of any pair), D prompt width, h and w the fused grid, S the input's side.
 """

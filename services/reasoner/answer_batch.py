@@ -49,6 +49,9 @@ class AnswerBatch:
     def advance(self) -> list[Outcome]:
         """Run one pass of all answers.
 
+        One that begins its second turn is fed the whole follow-up, a dozen ids, and the others wait for that
+        pass.
+
         Returns:
             One outcome for each of `answers` as they were before; those that end or fail are out now.
         """

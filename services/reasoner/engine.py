@@ -20,7 +20,7 @@ from services.reasoner.answer_batch import AnswerBatch
 from services.reasoner.answering import Answering, Question
 from services.reasoner.base_model import load_base_llm
 from services.reasoner.config import ReasonerConfig
-from services.reasoner.generation import Decoding, decision_of, step
+from services.reasoner.generation import Decoding, first_turn_of, step
 from services.reasoner.guesses import guesses_for
 from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import PrefixCache, prefill
@@ -159,7 +159,7 @@ class ReasonerEngine:
             prompt.suffix,
             limit=model.config.max_new_tokens,
             guesses=self._guesses[prompt.mode],
-            decision=decision_of(prompt, self._guesses[Mode.SHORT]),
+            first_turn=first_turn_of(prompt, self._guesses[Mode.SHORT]),
         )
         return Answering(model.tokenizer, prefix, decoding)
 

@@ -40,7 +40,7 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
+class FirstTurn:
     """The first of two turns."""
 
     follow_up: tuple[int, ...]
@@ -59,7 +59,7 @@ class Decoding:
         suffix: prompt ids after the prefix.
         limit: most tokens of an answer, at least 1.
         guesses: what is likely to be answered; the tokens are the same with and without.
-        decision: of a prompt of two turns.
+        first_turn: of a prompt of two turns.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Decoding:
         *,
         limit: int,
         guesses: Guesses | None = None,
-        decision: Decision | None = None,
+        first_turn: FirstTurn | None = None,
     ) -> None:
         self._model = model
         self._suffix = tuple(suffix)
         self._limit = limit
         self._answer_guesses = guesses or Guesses()
-        self._decision = decision
-        self._passes = self._decided = 0
+        self._first_turn = first_turn
+        self._passes = self._first_tokens = 0
         self.feeds: tuple[int, ...] = self._suffix
         """Ids to run in the next pass."""
-        self._begin(decision.guesses if decision else self._answer_guesses)
+        self._begin(first_turn.guesses if first_turn else self._answer_guesses)
 
     def _begin(self, guesses: Guesses) -> None:
         """An answer begins."""
@@ -94,12 +94,12 @@ class Decoding:
     @property
     def token_ids(self) -> Sequence[int]:
         """Those of the answer that are certain; none while the first of two answers is decoded."""
-        return () if self._decision else self._ids
+        return () if self._first_turn else self._ids
 
     @property
     def generated(self) -> int:
         """Tokens chosen so far, those of a first answer included."""
-        return self._decided + len(self._ids)
+        return self._first_tokens + len(self._ids)
 
     @property
     def finished(self) -> bool:
@@ -131,7 +131,8 @@ class Decoding:
         guess, accepted, right = self._guess, 0, False
         for position, token in enumerate(choices):
             self._add(token, probabilities[position])
-            right = position < len(guess) and guess[position] == token
+            # End-of-text is never taken as fed: a second turn reads the first answer without it.
+            right = position < len(guess) and guess[position] == token != self._model.tokenizer.eos_id
             if right:
                 accepted += 1
                 self._take_state(states[last + accepted])
@@ -173,7 +174,7 @@ class Decoding:
         Args:
             fed: whether its last token was.
         """
-        if self._decision is None:
+        if self._first_turn is None:
             # `<SEG>` at the limit is fed for its state.
             self.feeds = (self._ids[-1],) if self._awaits_seg and not fed else ()
             return
@@ -184,11 +185,11 @@ class Decoding:
             answer = answer[:-1]
         elif not fed:
             rest = (answer[-1],)
-        follow_up = self._decision.follow_up
+        follow_up = self._first_turn.follow_up
         self._suffix = (*self._suffix, *answer, *follow_up)
         self.feeds = (*rest, *follow_up)
-        self._decided = len(self._ids)
-        self._decision = None
+        self._first_tokens = len(self._ids)
+        self._first_turn = None
         self._begin(self._answer_guesses)
 
     def _add(self, token: int, probability: float) -> None:
@@ -205,7 +206,7 @@ class Decoding:
             self._awaits_seg = False
 
 
-def decision_of(prompt: Prompt, guesses: Guesses | None = None) -> Decision | None:
+def first_turn_of(prompt: Prompt, guesses: Guesses | None = None) -> FirstTurn | None:
     """The first turn of a prompt of two; None for a prompt of one.
 
     Args:
@@ -214,7 +215,7 @@ def decision_of(prompt: Prompt, guesses: Guesses | None = None) -> Decision | No
     """
     if not prompt.follow_up:
         return None
-    return Decision(follow_up=prompt.follow_up, guesses=guesses or Guesses())
+    return FirstTurn(follow_up=prompt.follow_up, guesses=guesses or Guesses())
 
 
 @torch.inference_mode()
@@ -245,7 +246,7 @@ def decode(
     *,
     limit: int,
     guesses: Guesses | None = None,
-    decision: Decision | None = None,
+    first_turn: FirstTurn | None = None,
 ) -> Generator[int, None, Generation]:
     """Decode one answer greedily.
 
@@ -253,9 +254,9 @@ def decode(
         model: merged or with its adapter, in evaluation mode.
         prefix: of the pair; not changed.
         suffix: prompt ids after the prefix.
-        limit: most tokens of the answer, at least 1.
+        limit: most tokens of each answer, at least 1.
         guesses: what is likely to be answered; the tokens are the same with and without.
-        decision: of a prompt of two turns.
+        first_turn: of a prompt of two turns.
 
     Yields:
         Each token id as soon as it is certain.
@@ -264,7 +265,7 @@ def decode(
         The whole answer.
     """
     rows = Rows(model, [prefix])
-    decoding = Decoding(model, suffix, limit=limit, guesses=guesses, decision=decision)
+    decoding = Decoding(model, suffix, limit=limit, guesses=guesses, first_turn=first_turn)
     told = 0
     while not decoding.finished:
         step(rows, [decoding])
@@ -280,10 +281,10 @@ def generate(
     *,
     limit: int,
     guesses: Guesses | None = None,
-    decision: Decision | None = None,
+    first_turn: FirstTurn | None = None,
 ) -> Generation:
     """`decode` without the intermediate tokens."""
-    steps = decode(model, prefix, suffix, limit=limit, guesses=guesses, decision=decision)
+    steps = decode(model, prefix, suffix, limit=limit, guesses=guesses, first_turn=first_turn)
     while True:
         try:
             next(steps)
@@ -318,7 +319,7 @@ def generate_batch(
     prefixes = {i: prefill(model, clip_tokens[i], prompts[0].prefix) for i in sorted(set(pairs))}
     rows = Rows(model, [prefixes[i] for i in pairs])
     decodings = [
-        Decoding(model, prompt.suffix, limit=limit, decision=decision_of(prompt)) for prompt in prompts
+        Decoding(model, prompt.suffix, limit=limit, first_turn=first_turn_of(prompt)) for prompt in prompts
     ]
     active = decodings
     while active:

@@ -87,6 +87,7 @@ def run(*options: str) -> Result:
         (["--services", "a:1", "--tokens", "gone"], "tokens gone cannot be read"),
         (["--grpc-port", "70000"], "--grpc-port is 70000"),
         (["--held-mib", "0"], "--held-bytes is 0"),
+        (["--kept-mib", "-1"], "--kept-bytes is -"),
         (["--log-level", "LOUD"], "--log-level is LOUD"),
         (["--jobs-folder", "jobs", "--scenes-root", "gone"], "--scenes-root gone is no folder"),
         (["--jobs-folder", "jobs", "--jobs-running", "-1"], "--jobs-running is -1"),

@@ -95,7 +95,8 @@ def _targets(targets: tuple[str, ...]) -> Callable[[Recipe], Recipe]:
 
 
 def _decide_first(first: bool) -> Callable[[Recipe], Recipe]:
-    return lambda recipe: replace(recipe, reasoner=replace(recipe.reasoner, decide_first=first))
+    # Arms are trained in stages; sample files could not teach two turns.
+    return lambda recipe: replace(recipe, samples=None, reasoner=replace(recipe.reasoner, decide_first=first))
 
 
 def _missing_seg(weight: float) -> Callable[[Recipe], Recipe]:

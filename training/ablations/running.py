@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reasoncd.config import parse_json, read_json, to_dict, write_json
+from reasoncd.config import from_dict, parse_json, read_json, to_dict, write_json
 from reasoncd.errors import CorruptDataError, InvalidInputError
 from training.ablations.absence_trial import absence_arm
 from training.ablations.arms import Arm, TrialName
@@ -16,6 +16,7 @@ from training.ablations.plan import Plan, sha256_of
 from training.ablations.queries import load_queries
 from training.ablations.vision_trial import vision_arm
 from training.ablations.words_trial import words_arm
+from training.recipes import Recipe
 from training.run.processes import world_size
 
 MEASURED_FILE = "measured.json"
@@ -111,10 +112,16 @@ def _keep_settings(plan: Plan, starts: Mapping[str, str]) -> None:
     if not path.exists():
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
-    elif read_json(path) != settings:
+    elif _as_now(read_json(path), path) != settings:
         raise InvalidInputError(
             f"arms in {plan.folder} began with another recipe or other weights; move that folder away"
         )
+
+
+def _as_now(kept: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Settings that an earlier version wrote, with the fields that recipes have got since."""
+    recipe = from_dict(Recipe, kept.get("recipe", {}), where=f"{path}: recipe")
+    return {**kept, "recipe": to_dict(recipe)}
 
 
 def _measured_on(plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,15 @@ def test_neither_a_way_nor_a_size_always_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"sides": ()}, {"sides": (2048, 1024)}, {"sides": (512,)}, {"pieces": 0}, {"repeats": 0}]
+    "values",
+    [
+        {"sides": ()},
+        {"sides": (2048, 1024)},
+        {"sides": (512,)},
+        {"pieces": 0},
+        {"repeats": 0},
+        {"grid_side": 512},
+    ],
 )
 def test_nothing_runs_with_unusable_values(values: dict[str, object]) -> None:
     with pytest.raises(InvalidInputError):

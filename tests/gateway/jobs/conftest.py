@@ -1,5 +1,6 @@
 """Desks over the numpy engines, and scenes."""
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from numpy.typing import NDArray
+from pgserver.postgres_server import PostgresServer, get_server
 
 from gateway.detection import Detection
 from gateway.jobs.desk import JobDesk
@@ -44,6 +47,23 @@ class TileModel:
         found = self._inner.detect(images, queries, **told)
         self.tiles += 1
         return found
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server on a socket of its own, gone with the tests."""
+    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """A fresh database on it, as SQLAlchemy names it."""
+    name = f"jobs_{uuid.uuid4().hex}"
+    postgres.psql(f"CREATE DATABASE {name}")
+    url = sa.make_url(postgres.get_uri()).set(drivername="postgresql+psycopg", database=name)
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture

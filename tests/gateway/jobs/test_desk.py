@@ -56,6 +56,19 @@ def test_a_job_is_done(desk: JobDesk, model: TileModel) -> None:
     assert model.tiles > 1
 
 
+def test_a_job_in_another_database_is_found_again_by_the_next_gateway(
+    make_desk: MakeDesk, postgres_url: str, tmp_path: Path
+) -> None:
+    desk = make_desk(database=postgres_url)
+    job = submit(desk, key="k")
+    done = ended(desk, job)
+    assert done.state is JobState.DONE
+    later = make_desk(database=postgres_url)
+    assert later.list("") == [done]
+    assert submit(later, key="k").id == job.id
+    assert not (tmp_path / "jobs" / "jobs.sqlite").exists()
+
+
 def test_uploads_give_the_same_results_as_names(desk: JobDesk, scenes: Path) -> None:
     named = ended(desk, submit(desk))
     sent, new = desk.submit(JobOrder(query=QUESTION), uploaded(desk, scenes), owner="", key=None)

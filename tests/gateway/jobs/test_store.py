@@ -1,5 +1,7 @@
 """The table of jobs."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,17 +23,34 @@ def job(owner: str = "a", at: int = 0) -> Job:
     return Job(id=new_job_id(), owner=owner, order=order, state=JobState.QUEUED, created=created)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
 
 
 @pytest.fixture
-def store(url: str) -> JobStore:
-    return JobStore(url, keeper="1" * 32)
+def open_store(url: str) -> Iterator[Callable[..., JobStore]]:
+    """Stores of one database, closed in the end."""
+    opened: list[JobStore] = []
+
+    def open_one(keeper: str = "1" * 32) -> JobStore:
+        opened.append(JobStore(url, keeper=keeper))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
 
 
-def test_what_is_kept_comes_back(store: JobStore, url: str) -> None:
+@pytest.fixture
+def store(open_store: Callable[..., JobStore]) -> JobStore:
+    return open_store()
+
+
+def test_what_is_kept_comes_back(store: JobStore, open_store: Callable[..., JobStore]) -> None:
     one = job()
     store.add(one, key=None, digest="d")
     assert store.get(one.id) == one
@@ -40,7 +59,7 @@ def test_what_is_kept_comes_back(store: JobStore, url: str) -> None:
     tile = FailedTile(top=1, left=2, height=3, width=4, reason="it stumbled")
     result = JobResult(answer="Answer.", failed_tiles=(tile,), files=(JobFile(name="change.tif", size=7),))
     assert store.move(one.id, JobState.RUNNING, JobState.DONE, result=result)
-    found = JobStore(url, keeper="1" * 32).get(one.id)
+    found = open_store().get(one.id)
     assert found is not None
     assert (found.state, found.answer) == (JobState.DONE, "Answer.")
     assert (found.failed_tiles, found.files) == (result.failed_tiles, result.files)
@@ -72,8 +91,10 @@ def test_a_state_changes_only_from_the_one_it_was_in(store: JobStore) -> None:
     assert store.claim() is None
 
 
-def test_gateways_that_share_a_database_see_their_own_jobs(store: JobStore, url: str) -> None:
-    other = JobStore(url, keeper="2" * 32)
+def test_gateways_that_share_a_database_see_their_own_jobs(
+    store: JobStore, open_store: Callable[..., JobStore]
+) -> None:
+    other = open_store("2" * 32)
     mine, its = job(), job()
     store.add(mine, key="k", digest="d")
     assert other.add(its, key="k", digest="e") is None
@@ -98,7 +119,25 @@ def test_a_key_is_one_job_of_one_owner(store: JobStore) -> None:
     assert first.id not in store.purge()
 
 
-def test_sqlite_writes_ahead(store: JobStore) -> None:
+def test_two_that_claim_at_once_never_get_one_job(
+    store: JobStore, open_store: Callable[..., JobStore]
+) -> None:
+    for _ in range(12):
+        store.add(job(), key=None, digest="d")
+
+    def claim_all() -> list[str]:
+        mine, own = [], open_store()
+        while (claimed := own.claim()) is not None:
+            mine.append(claimed.id)
+        return mine
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [id_ for ids in pool.map(lambda _: claim_all(), range(4)) for id_ in ids]
+    assert len(found) == len(set(found)) == 12
+
+
+def test_sqlite_writes_ahead(tmp_path: Path) -> None:
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}", keeper="1" * 32)
     with store._engine.connect() as connection:
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2

@@ -8,11 +8,24 @@ import pytest
 from gateway.pipeline import Pipeline
 from gateway.remote import RemoteModel
 from reasoncd.ports import Mode
-from tests.gateway.remote.wire import same
+from tests.gateway.remote.wire import Wire, same
 
 pytestmark = pytest.mark.contract
 
 NEW, LOST, OFF_TOPIC = "new buildings", "lost buildings", "how is the weather?"
+
+
+def test_text_is_asked_for_where_somebody_reads_along(
+    make_model: Callable[..., RemoteModel], make_scene: Callable[..., Any], wire: Wire
+) -> None:
+    model, images = make_model(), make_scene(64, 64, (4, 4, 12, 12))
+    model.detect(images, [NEW])
+    assert wire.wholes
+    assert all(wire.wholes)
+    wire.wholes.clear()
+    model.detect(images, [NEW], on_event=lambda event: None)
+    assert wire.wholes
+    assert not any(wire.wholes)
 
 
 @pytest.mark.parametrize("concurrent", [False, True])

@@ -88,6 +88,8 @@ class Wire:
     """An answer begins with a response without an event, as a refused one does behind Ray Serve's proxy."""
     origins: Iterator[str] | None = None
     """Fingerprints of the events of an answer, in place of the replica's own."""
+    wholes: list[bool] = field(default_factory=list)
+    """Of each question to the reasoner: whether no text was asked for."""
     target: str = ""
     _turns: dict[str, Iterator[int]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -156,6 +158,7 @@ class Reasoner(reasoner_pb2_grpc.ReasonerServicer):
         if self.wire.empty_first:
             yield reasoner_pb2.ReasonResponse()
         replica = self.wire.arrive("Reason", context, request.clip_tokens)
+        self.wire.wholes.append(request.whole)
         tokens = replica.features(request.clip_tokens)
         if tokens is None:
             need = features_pb2.NeedFeatures(digest=request.clip_tokens.digest)

@@ -233,6 +233,7 @@ def test_the_documented_bounds_are_the_defaults() -> None:
         "running": bounds.running,
         "waiting": bounds.waiting,
         "held-mib": bounds.held_bytes // 2**20,
+        "kept-mib": bounds.kept_bytes // 2**20,
         "request-timeout": bounds.request_timeout_s,
     }
     assert f"at most {bounds.message_bytes // 2**20} MiB, one image {bounds.image_bytes // 2**20} MiB" in page

@@ -1,6 +1,7 @@
 """Answers decoded together against each by itself; short and explained, with and without `<SEG>`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,13 +21,17 @@ from tests.services.reasoner.conftest import LESSONS, Lesson, engine_of
 MakeModel = Callable[..., ReasonerModel]
 
 
-@pytest.fixture(scope="module", params=["taught", "random"])
+@pytest.fixture(scope="module", params=["taught", "random", "two turns"])
 def engine(
     request: pytest.FixtureRequest, make_model: MakeModel, taught_model: ReasonerModel
 ) -> ReasonerEngine:
-    """Of a model that answers, and of one that repeats a token and so fails every guess."""
-    taught = request.param == "taught"
-    return engine_of(taught_model if taught else merge(make_model(4), dtype=torch.float32))
+    """Of a model that answers, of one that repeats a token and so fails every guess, and of one that is
+    asked twice for an explanation."""
+    if request.param == "taught":
+        return engine_of(taught_model)
+    model = merge(make_model(4), dtype=torch.float32)
+    model.config = replace(model.config, decide_first=request.param == "two turns")
+    return engine_of(model)
 
 
 def begin(engine: ReasonerEngine, lesson: Lesson) -> Answering:

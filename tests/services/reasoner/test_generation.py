@@ -11,8 +11,8 @@ from reasoncd.ports import Mode
 from services.reasoner.generation import (
     Decoding,
     Generation,
-    decision_of,
     decode,
+    first_turn_of,
     generate,
     generate_batch,
     step,
@@ -138,7 +138,7 @@ def test_two_turns_are_the_oracles_one_after_the_other(
                 prompt.suffix,
                 limit=limit,
                 guesses=guesses,
-                decision=decision_of(prompt, guesses),
+                first_turn=first_turn_of(prompt, guesses),
             )
             check(found, *expected)
             assert found.generated == len(expected[0]) + (len(first) if prompt.follow_up else 0)
@@ -151,9 +151,9 @@ def test_an_answer_of_two_turns_begins_again_where_it_was(
     model = make_model(3)
     prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
     prefix = prefill(model, clip_tokens[0], prompt.prefix)
-    whole = generate(model, prefix, prompt.suffix, limit=8, decision=decision_of(prompt))
+    whole = generate(model, prefix, prompt.suffix, limit=8, first_turn=first_turn_of(prompt))
     for passes in range(1, whole.passes):
-        decoding = Decoding(model, prompt.suffix, limit=8, decision=decision_of(prompt))
+        decoding = Decoding(model, prompt.suffix, limit=8, first_turn=first_turn_of(prompt))
         rows = Rows(model, [prefix])
         for _ in range(passes):
             step(rows, [decoding])
@@ -168,9 +168,10 @@ def test_nothing_is_told_of_a_first_answer(make_model: MakeModel, clip_tokens: t
     model = make_model(2)
     prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
     prefix = prefill(model, clip_tokens[0], prompt.prefix)
-    told = list(decode(model, prefix, prompt.suffix, limit=6, decision=decision_of(prompt)))
+    told = list(decode(model, prefix, prompt.suffix, limit=6, first_turn=first_turn_of(prompt)))
     assert (
-        tuple(told) == generate(model, prefix, prompt.suffix, limit=6, decision=decision_of(prompt)).token_ids
+        tuple(told)
+        == generate(model, prefix, prompt.suffix, limit=6, first_turn=first_turn_of(prompt)).token_ids
     )
 
 

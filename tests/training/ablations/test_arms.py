@@ -70,6 +70,11 @@ def test_the_turns_of_an_explanation_move_alone(mini: Recipe) -> None:
         assert replace(recipe, reasoner=replace(recipe.reasoner, decide_first=first)) == mini
 
 
+def test_every_arm_of_a_recipe_that_has_both_ways_of_training() -> None:
+    for name in AblationName:
+        assert len(_recipes(name, recipes.paper_tiny())) > 1
+
+
 def test_arms_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two arms of different names"):
         Ablation(
