@@ -20,7 +20,6 @@ from gateway.commands.gateway_options import (
     TokenFileOption,
 )
 from gateway.commands.terminal import one_sentence, path_text, progress
-from reasoncd.errors import InvalidInputError
 
 
 def detect(
@@ -56,8 +55,6 @@ def detect(
         from gateway.images import read_pair
         from reasoncd.ports import Mode
 
-        if gateway is not None and checkpoint is not None:
-            raise InvalidInputError("--checkpoint and --gateway exclude each other; the gateway has its own")
         options = GatewayOptions(
             gateway=gateway,
             token_file=token_file,
@@ -68,7 +65,7 @@ def detect(
             tls_key=tls_key,
             tls_name=tls_name,
         )
-        with options.open() or nullcontext() as client:
+        with options.open(checkpoint) or nullcontext() as client:
             asked = checks.check_queries(queries)
             checks.check_threshold(threshold)
             outputs.check_output(out, asked)

@@ -65,12 +65,17 @@ class GatewayOptions:
     tls_key: Path | None
     tls_name: str | None
 
-    def open(self) -> "ReasonCDClient | None":
+    def open(self, checkpoint: Path | None) -> "ReasonCDClient | None":
         """A client of the gateway, not yet connected; None where none was named.
+
+        Args:
+            checkpoint: named for this process, which a gateway has no use for.
 
         Raises:
             InvalidInputError, NotFoundError: an option cannot be used as given, or without --gateway.
         """
+        if self.gateway is not None and checkpoint is not None:
+            raise InvalidInputError("--checkpoint and --gateway exclude each other; the gateway has its own")
         if self.gateway is None:
             for name in ("token_file", "timeout", "tls", "tls_ca", "tls_cert", "tls_key", "tls_name"):
                 if getattr(self, name) not in (None, False):

@@ -110,8 +110,6 @@ def scene(
         from gateway.scenes import Reasoning, ScenePair, SceneSettings, run_scene
         from reasoncd.ports import Mode
 
-        if gateway is not None and checkpoint is not None:
-            raise InvalidInputError("--checkpoint and --gateway exclude each other; the gateway has its own")
         options = GatewayOptions(
             gateway=gateway,
             token_file=token_file,
@@ -136,7 +134,7 @@ def scene(
             t2_date=t2_date.date() if t2_date else None,
         )
         with (
-            options.open() or nullcontext() as client,
+            options.open(checkpoint) or nullcontext() as client,
             ScenePair.open(t1, t2, bands=settings.bands) as pair,
             # What a library prints must not mix with the answer.
             redirect_stdout(sys.stderr),
