@@ -7,7 +7,7 @@ from gateway.server.asked import Asked
 from reasoncd.byte_cache import ByteCache
 
 
-class DecodedPairs:
+class DecodedPairs(ByteCache[bytes, ImagePair]):
     """Decodes what is asked, or finds it decoded already. Threads may share it.
 
     Args:
@@ -18,7 +18,7 @@ class DecodedPairs:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.cache: ByteCache[bytes, ImagePair] = ByteCache(max_bytes, lambda pair: pair.images.nbytes)
+        super().__init__(max_bytes, lambda pair: pair.images.nbytes)
 
     def pair(self, asked: Asked) -> ImagePair:
         """The pixels, which nobody may change: others read them too.
@@ -26,9 +26,9 @@ class DecodedPairs:
         Raises:
             InvalidInputError: as `Asked.decode`; what cannot be decoded is not kept.
         """
-        if not self.cache.max_bytes:
+        if not self.max_bytes:
             return asked.decode()
-        return self.cache.get_or_make(_key(asked), lambda: _frozen(asked.decode()))
+        return self.get_or_make(_key(asked), lambda: _frozen(asked.decode()))
 
 
 def _key(asked: Asked) -> bytes:

@@ -55,7 +55,7 @@ class FrontDoor:
             running=settings.running, waiting=settings.waiting, held_bytes=settings.held_bytes
         )
         self._pairs = DecodedPairs(settings.kept_bytes)
-        watch_cache("gateway", "pixels", self._pairs.cache)
+        watch_cache("gateway", "pixels", self._pairs)
         self._workers = ThreadPoolExecutor(settings.running, "work")
         self._readers = ThreadPoolExecutor(settings.decoding, "read")
         self._draining = self._stopping = False

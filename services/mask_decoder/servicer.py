@@ -111,5 +111,5 @@ class MaskDecoderServicer:
         self._engine.check(asked)
         if sent:
             # Only now: what does not fit must not push out what does.
-            self.features.put(fused)
+            self.features.keep(fused)
         return asked

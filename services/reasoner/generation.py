@@ -10,7 +10,7 @@ one. This module knows neither modes nor events.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -45,7 +45,7 @@ class FirstTurn:
 
     follow_up: tuple[int, ...]
     """Ids that ask for the second answer."""
-    guesses: Guesses = field(default_factory=Guesses)
+    guesses: Guesses
     """Of the first one."""
 
 
@@ -175,8 +175,8 @@ class Decoding:
             fed: whether its last token was.
         """
         if self._first_turn is None:
-            # `<SEG>` at the limit is fed for its state.
-            self.feeds = (self._ids[-1],) if self._awaits_seg and not fed else ()
+            # `<SEG>` at the limit is fed for its state, which is still awaited where it was not.
+            self.feeds = (self._ids[-1],) if self._awaits_seg else ()
             return
         answer = self._ids
         # End-of-text is never fed; at the limit the last token has not been yet.

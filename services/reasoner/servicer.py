@@ -107,7 +107,7 @@ class ReasonerServicer:
         if isinstance(sent, Tensor):
             question = self._engine.question(sent, request.query, mode)
             # Only now: what does not fit must not push out what does.
-            self.features.put(sent)
+            self.features.keep(sent)
             return question
         held = self.features.get(sent)
         if held is not None:

@@ -8,8 +8,8 @@ from reasoncd.byte_cache import ByteCache
 from reasoncd.tensors import Tensor
 
 
-class FeatureStore:
-    """The tensors that were used last, as many as fit. Threads may share it.
+class FeatureStore(ByteCache[str, Tensor]):
+    """The tensors that were used last, by their digests. Threads may share it.
 
     Args:
         max_bytes: bound of what all of them hold; 0 keeps nothing.
@@ -19,33 +19,14 @@ class FeatureStore:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._tensors: ByteCache[str, Tensor] = ByteCache(max_bytes, lambda tensor: len(tensor.data))
-        self.counts = self._tensors.counts
+        super().__init__(max_bytes, lambda tensor: len(tensor.data))
 
-    @property
-    def max_bytes(self) -> int:
-        """The bound."""
-        return self._tensors.max_bytes
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes held now, at most `max_bytes`."""
-        return self._tensors.held_bytes
-
-    def __len__(self) -> int:
-        """Tensors held now."""
-        return len(self._tensors)
-
-    def put(self, tensor: Tensor) -> str:
-        """Keep a tensor, as `ByteCache.put` does.
+    def keep(self, tensor: Tensor) -> str:
+        """Keep a tensor, as far as there is room.
 
         Returns:
             Its digest.
         """
         digest = tensor.digest
-        self._tensors.put(digest, tensor)
+        self.put(digest, tensor)
         return digest
-
-    def get(self, digest: str) -> Tensor | None:
-        """The tensor of a digest; None where it was never sent or has been dropped."""
-        return self._tensors.get(digest)

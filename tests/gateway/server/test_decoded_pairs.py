@@ -49,7 +49,7 @@ def test_what_cannot_be_decoded_is_refused_each_time_and_the_bound_holds() -> No
     for _ in range(2):
         with pytest.raises(InvalidInputError, match="t2"):
             pairs.pair(_asked(T1, b"no image"))
-    assert len(pairs.cache) == 0
+    assert len(pairs) == 0
     pairs.pair(_asked(T1, T2))
     pairs.pair(_asked(T2, T1))
-    assert pairs.cache.held_bytes == 2 * 32 * 48 * 3
+    assert pairs.held_bytes == 2 * 32 * 48 * 3

@@ -19,33 +19,33 @@ def _tensor(value: int, size: int = 100) -> Tensor:
 def test_the_key_is_the_digest_of_the_bytes() -> None:
     store = FeatureStore(1000)
     tensor = _tensor(1)
-    assert store.put(tensor) == tensor.digest
+    assert store.keep(tensor) == tensor.digest
     assert store.get(tensor.digest) is tensor
     assert store.get(_tensor(2).digest) is None
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:
     store = FeatureStore(250)
-    first, second = store.put(_tensor(1)), store.put(_tensor(2))
+    first, second = store.keep(_tensor(1)), store.keep(_tensor(2))
     assert store.get(first) is not None
-    third = store.put(_tensor(3))
+    third = store.keep(_tensor(3))
     assert [store.get(digest) is not None for digest in (first, second, third)] == [True, False, True]
 
 
 def test_putting_again_counts_as_use_and_adds_no_bytes() -> None:
     store = FeatureStore(250)
-    first, second = store.put(_tensor(1)), store.put(_tensor(2))
-    store.put(_tensor(1))
+    first, second = store.keep(_tensor(1)), store.keep(_tensor(2))
+    store.keep(_tensor(1))
     assert store.held_bytes == 200
-    store.put(_tensor(3))
+    store.keep(_tensor(3))
     assert store.get(first) is not None
     assert store.get(second) is None
 
 
 def test_what_is_larger_than_the_bound_drops_nothing() -> None:
     store = FeatureStore(250)
-    kept = store.put(_tensor(1))
-    large = store.put(_tensor(2, size=251))
+    kept = store.keep(_tensor(1))
+    large = store.keep(_tensor(2, size=251))
     assert store.get(large) is None
     assert store.get(kept) is not None
     assert store.held_bytes == 100
@@ -54,7 +54,7 @@ def test_what_is_larger_than_the_bound_drops_nothing() -> None:
 @pytest.mark.parametrize("bound", [0, 99])
 def test_a_bound_below_one_tensor_keeps_nothing(bound: int) -> None:
     store = FeatureStore(bound)
-    assert store.get(store.put(_tensor(1))) is None
+    assert store.get(store.keep(_tensor(1))) is None
     assert len(store) == 0
 
 
@@ -71,7 +71,7 @@ def test_the_bound_holds_while_threads_share_it() -> None:
     def work(offset: int) -> None:
         for number in range(400):
             tensor = tensors[(number * 7 + offset) % len(tensors)]
-            found = store.get(store.put(tensor))
+            found = store.get(store.keep(tensor))
             assert found is None or found == tensor
             seen.append(store.held_bytes)
 
