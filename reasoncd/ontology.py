@@ -61,6 +61,14 @@ class Target:
         return f"{self.cls}>{self.to}" if self.to else f"{self.cls}.{self.direction}"
 
     @property
+    def reversed(self) -> "Target":
+        """What it is where the dates are exchanged: a gain is a loss, `a>b` is `b>a`."""
+        if self.to:
+            return Target(cls=self.to, direction="transition", to=self.cls)
+        turned: dict[Direction, Direction] = {"gain": "loss", "loss": "gain"}
+        return Target(cls=self.cls, direction=turned.get(self.direction, self.direction))
+
+    @property
     def words(self) -> str:
         """The target in words, as answers state it: "New buildings"."""
         name = PLURAL[self.cls]

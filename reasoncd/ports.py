@@ -114,7 +114,11 @@ class VisionEncoder(Protocol):
         ...
 
     def encode_for_decoding(self, images: NDArray[np.uint8]) -> Tensor:
-        """One square pair (T, S, S, 3), RGB 0-255 -> bfloat16 (C, h, w) fused map."""
+        """One square pair (T, S, S, 3), RGB 0-255 -> bfloat16 fused map.
+
+        It is (C, h, w); (2, C, h, w) where the model answers in both orders of the dates, the second map
+        being that of the exchanged images.
+        """
         ...
 
 
@@ -142,7 +146,7 @@ class MaskDecoder(Protocol):
         boxes: NDArray[np.float32] | None = None,
         previous_logits: NDArray[np.float32] | None = None,
     ) -> DecodedMasks:
-        """bfloat16 (C, h, w) and float32 (Q, D) -> one mask a query.
+        """A fused map as the encoder gives it and float32 (Q, D) -> one mask a query.
 
         `clicks` and `previous_logits` (Q, S, S) correct every query of the call; `boxes` is
         (Q, 4) as x1, y1, x2, y2 in input pixels.

@@ -54,14 +54,27 @@ def load_module(module: nn.Module, path: Path) -> None:
         CheckpointError: it is no safetensors file, or its keys, shapes or kinds of numbers are not the
             module's.
     """
+    module.load_state_dict(read_state(path, expected=module.state_dict()))
+
+
+def read_state(path: Path, *, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read a file and hold it against what should be in it.
+
+    Args:
+        path: of the file.
+        expected: names, shapes and kinds of numbers; may be on the meta device.
+
+    Raises:
+        NotFoundError, CheckpointError: as `load_module`.
+    """
     if not path.is_file():
         raise NotFoundError(f"{path} is missing; restore it from the checkpoint")
     try:
         found = load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no whole safetensors file ({error}); restore it") from error
-    check_state(module.state_dict(), found, where=str(path))
-    module.load_state_dict(found)
+    check_state(expected, found, where=str(path))
+    return found
 
 
 def check_state(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, where: str) -> None:

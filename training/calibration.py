@@ -82,7 +82,8 @@ def calibrate(
 
     Args:
         encoder: in eval mode.
-        decoder: in eval mode; its two heads are changed.
+        decoder: in eval mode, with its opposite prompts where it answers in both orders; its two heads are
+            changed.
         table: (targets, D) the prompt space.
         pairs: validation pairs.
     """
@@ -122,7 +123,8 @@ def _ask(
     """Every main target whose presence the labels know."""
     index = torch.tensor(MAIN_ROWS)
     images = stack_images([pair])
-    out = decoder(encoder(images.float()), Prompts(seg=table[index]), torch.zeros_like(index))
+    handed = encoder.for_decoder(images.float())
+    out = decoder.answer(handed, Prompts(seg=table[index]), torch.zeros_like(index))
     probability = torch.sigmoid(decoder.to_input_size(out.mask_logits)).numpy()
     truths = target_masks(pair, MAIN_TARGETS)
     present = presence_of_targets(pair)

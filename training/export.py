@@ -51,6 +51,11 @@ def export_checkpoint(path: Path, parts: TrainedParts, model_card: str) -> Check
         InvalidInputError: the parts do not fit each other.
     """
     width = parts.decoder.config.embed_dim
+    if parts.table is None and parts.decoder.config.both_orders:
+        raise InvalidInputError(
+            "a decoder that answers in both orders of the dates needs its table of prompts; "
+            "train it in stages"
+        )
     for name, found in (
         ("the reasoner's seg_dim", parts.reasoner.config.seg_dim),
         ("the vision encoder's out_channels", parts.encoder.config.out_channels),

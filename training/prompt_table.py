@@ -13,8 +13,9 @@ from reasoncd.checkpoint import Checkpoint
 from reasoncd.config import read_json, write_json
 from reasoncd.errors import CheckpointError, NotFoundError
 from reasoncd.ontology import TARGETS
+from services.mask_decoder.weights import PROMPT_TABLE
 
-TABLE_FILE = "prompt_table.safetensors"
+TABLE_FILE = f"{PROMPT_TABLE}.safetensors"
 SPACE_FILE = "seg_space.json"
 
 

@@ -63,8 +63,7 @@ def canonical_query(target: Target) -> str:
 
 def opposite(target: Target) -> Target | None:
     """Loss for gain and gain for loss; None for targets without a direction of their own."""
-    other = {"gain": "loss", "loss": "gain"}.get(target.direction)
-    return next((t for t in TARGETS if t.cls == target.cls and t.direction == other), None)
+    return target.reversed if target.direction in ("gain", "loss") else None
 
 
 def plan(

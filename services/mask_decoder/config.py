@@ -23,6 +23,9 @@ class MaskDecoderConfig:
     iou_head_hidden_dim: int = 256
     presence_reads_mask: bool = False
     """Whether presence is judged by the mask's highest logits too, and not by the mask token alone."""
+    both_orders: bool = False
+    """Whether a question is answered in both orders of the dates, the exchanged one by the opposite prompt,
+    and the mean is the answer; the vision encoder has to hand over both maps."""
 
     def __post_init__(self) -> None:
         if self.embed_dim % 8:
@@ -36,6 +39,12 @@ class MaskDecoderConfig:
     def mask_size(self) -> int:
         """Side of the decoder's own masks in pixels, before they are brought to the input's size."""
         return 4 * self.grid_size
+
+    @property
+    def fused_shape(self) -> tuple[int, ...]:
+        """What the vision encoder hands over for one pair: (D, h, w), or (2, D, h, w) in both orders."""
+        shape = (self.embed_dim, self.grid_size, self.grid_size)
+        return (2, *shape) if self.both_orders else shape
 
 
 def paper() -> MaskDecoderConfig:

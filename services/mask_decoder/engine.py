@@ -21,7 +21,7 @@ from reasoncd.tensors import Tensor
 from services.mask_decoder.config import MaskDecoderConfig
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
 from services.mask_decoder.requests import DecodeRequest, check_request
-from services.mask_decoder.weights import MASK_DECODER, load_mask_decoder
+from services.mask_decoder.weights import MASK_DECODER, PROMPT_TABLE, load_mask_decoder, load_opposites
 from services.wire import to_torch
 
 MAX_BATCH = 16
@@ -85,12 +85,14 @@ class MaskDecoderEngine:
                 TensorShape(
                     name="fused_map",
                     dtype="bfloat16",
-                    shape=(config.embed_dim, config.grid_size, config.grid_size),
+                    shape=config.fused_shape,
                 ),
                 TensorShape(name="seg_embeddings", dtype="float32", shape=(0, config.embed_dim)),
             ),
         )
         model = load_mask_decoder(checkpoint.safetensors("mask_decoder", MASK_DECODER), config)
+        if config.both_orders:
+            model.opposites = load_opposites(checkpoint.safetensors("mask_decoder", PROMPT_TABLE), config)
         return cls(model, description, device=device)
 
     def describe(self) -> Description:
@@ -109,7 +111,7 @@ class MaskDecoderEngine:
         """One mask for each query on one fused map.
 
         Args:
-            fused: bfloat16 (D, h, w).
+            fused: bfloat16 (D, h, w), or (2, D, h, w) where the configuration has both orders.
             seg_embeddings: float32 (Q, D).
             clicks: corrections of every query.
             boxes: float32 (Q, 4), x1, y1, x2, y2 in input pixels.
@@ -158,7 +160,8 @@ class MaskDecoderEngine:
             # One fused map a row: looking for equal ones would cost more than it saves.
             batch = [rows[i] for i in places]
             fused = torch.stack([row.fused for row in batch])
-            out = self._model(fused, _prompts(batch), torch.arange(len(batch), device=self._device))
+            index = torch.arange(len(batch), device=self._device)
+            out = self._model.answer(fused, _prompts(batch), index)
             logits[places] = self._model.to_input_size(out.mask_logits).cpu()
             presence[places] = out.presence_logits.sigmoid().cpu()
             quality[places] = out.quality.clamp(0, 1).cpu()

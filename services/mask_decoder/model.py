@@ -8,7 +8,7 @@ it may read the mask's own peaks beside it.
 B pairs, Q prompts in all (of any pair), D prompt width, h and w the fused grid, S the input's side.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransfor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reasoncd.ontology import TARGETS
 from services.mask_decoder.config import MaskDecoderConfig
 
 _PEAKS = (4, 32, 256, 2048)
@@ -118,6 +119,33 @@ class DecoderOutput:
     """(Q,) logits of "the asked change is there at all"."""
 
 
+class OppositePrompts(nn.Module):
+    """What a prompt becomes where the dates are exchanged: a gain the loss, `a>b` the move back.
+
+    Prompts are told by the nearest row of the table that the decoder was trained with; what a reasoner's
+    embedding differs from its row by stays.
+
+    Args:
+        table: float32 (targets, D), rows in the order of `TARGETS`.
+    """
+
+    table: Tensor
+    opposite: Tensor
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        rows = {target: row for row, target in enumerate(TARGETS)}
+        # No part of a decoder's weights: the table is a file of its own.
+        self.register_buffer("table", table, persistent=False)
+        opposite = torch.tensor([rows[target.reversed] for target in TARGETS])
+        self.register_buffer("opposite", opposite, persistent=False)
+
+    def forward(self, seg: Tensor) -> Tensor:
+        """(Q, D) -> (Q, D)."""
+        nearest = torch.cdist(seg.float(), self.table).argmin(dim=1)
+        return seg + self.table[self.opposite[nearest]] - self.table[nearest]
+
+
 class ChangeMaskDecoder(nn.Module):
     """Fused maps and prompts -> change masks, their quality, and whether there is any change."""
 
@@ -145,6 +173,32 @@ class ChangeMaskDecoder(nn.Module):
         )
         seen = dim + (len(_PEAKS) if config.presence_reads_mask else 0)
         self.presence_head = nn.Sequential(nn.Linear(seen, dim), nn.GELU(), nn.Linear(dim, 1))
+        self.opposites: OppositePrompts | None = None
+        """For `answer`, where it is in both orders."""
+
+    def answer(self, handed: Tensor, prompts: Prompts, pair_index: Tensor) -> DecoderOutput:
+        """Decode Q prompts over what the vision encoder handed over for B pairs, as it is served.
+
+        In both orders of the dates all three are the mean of the two answers, logits before the logistic
+        function; corrections stay where they are.
+
+        Args:
+            handed: (B, *fused_shape).
+            prompts: Q prompts.
+            pair_index: int64 (Q,), which pair each prompt asks about.
+        """
+        if not self.config.both_orders:
+            return self.forward(handed, prompts, pair_index)
+        if self.opposites is None:
+            raise ValueError("an answer in both orders needs the table of prompts; set `opposites`")
+        opposite = replace(prompts, seg=self.opposites(prompts.seg))
+        one = self.forward(handed[:, 0], prompts, pair_index)
+        other = self.forward(handed[:, 1], opposite, pair_index)
+        return DecoderOutput(
+            mask_logits=(one.mask_logits + other.mask_logits) / 2,
+            quality=(one.quality + other.quality) / 2,
+            presence_logits=(one.presence_logits + other.presence_logits) / 2,
+        )
 
     def forward(self, fused: Tensor, prompts: Prompts, pair_index: Tensor) -> DecoderOutput:
         """Decode Q prompts over B fused maps.

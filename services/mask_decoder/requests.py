@@ -24,7 +24,7 @@ class DecodeRequest:
     """The arguments of one `decode` call."""
 
     fused: Tensor
-    """bfloat16 (D, h, w)."""
+    """bfloat16 (D, h, w), or (2, D, h, w) where the decoder answers in both orders of the dates."""
     seg_embeddings: Tensor
     """float32 (Q, D)."""
     clicks: Clicks | None = None
@@ -51,8 +51,8 @@ def check_request(request: DecodeRequest, config: MaskDecoderConfig) -> None:
     Raises:
         InvalidInputError: a field has the wrong dtype, shape or values.
     """
-    dim, grid, side = config.embed_dim, config.grid_size, config.image_size
-    _expect("fused map", request.fused.dtype, "bfloat16", request.fused.shape, (dim, grid, grid))
+    dim, side = config.embed_dim, config.image_size
+    _expect("fused map", request.fused.dtype, "bfloat16", request.fused.shape, config.fused_shape)
     seg = request.seg_embeddings
     if len(seg.shape) != 2 or not 1 <= seg.shape[0] <= MAX_QUERIES:
         raise InvalidInputError(

@@ -2,19 +2,25 @@
 
 ```
 mask_decoder.safetensors  prompt_encoder.*, mask_decoder.*, presence_head.*
+prompt_table.safetensors  table (targets, D): the prompts that the decoder was trained with
 ```
+
+The table is for training another reasoner, and for a decoder that answers in both orders of the dates.
 """
 
 from pathlib import Path
 
 import torch
 
+from reasoncd.ontology import TARGETS
 from services.mask_decoder.config import MaskDecoderConfig
-from services.mask_decoder.model import ChangeMaskDecoder
-from services.module_file import load_module, save_module
+from services.mask_decoder.model import ChangeMaskDecoder, OppositePrompts
+from services.module_file import load_module, read_state, save_module
 
 MASK_DECODER = "mask_decoder"
 """The file's name without its suffix."""
+PROMPT_TABLE = "prompt_table"
+"""The same of the table of prompts."""
 
 
 def save(folder: Path, decoder: ChangeMaskDecoder, *, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -40,3 +46,13 @@ def load_mask_decoder(path: Path, config: MaskDecoderConfig) -> ChangeMaskDecode
     decoder = ChangeMaskDecoder(config)
     load_module(decoder, path)
     return decoder.eval()
+
+
+def load_opposites(path: Path, config: MaskDecoderConfig) -> OppositePrompts:
+    """Read the table of prompts, for what they become where the dates are exchanged.
+
+    Raises:
+        NotFoundError, CheckpointError: as `services.module_file.load_module`.
+    """
+    expected = {"table": torch.empty(len(TARGETS), config.embed_dim, device="meta")}
+    return OppositePrompts(read_state(path, expected=expected)["table"].float())

@@ -107,6 +107,9 @@ class VisionEncoderConfig:
     sam: SamEncoderConfig
     fpn: FpnConfig
     fusion: FusionConfig
+    both_orders: bool = False
+    """Hand the decoder a second fused map beside the first, of the dates exchanged: it then answers a gain as
+    the loss of the other order too, and the two cannot contradict each other. The paper has one map."""
 
     def __post_init__(self) -> None:
         if self.image_size % self.sam.patch_size or self.image_size % 32:
@@ -118,6 +121,12 @@ class VisionEncoderConfig:
     def grid_size(self) -> int:
         """Side of the fused map in cells."""
         return self.image_size // self.grid_stride
+
+    @property
+    def fused_shape(self) -> tuple[int, ...]:
+        """What the decoder is handed for one pair: (C, h, w), or (2, C, h, w) in both orders."""
+        shape = (self.out_channels, self.grid_size, self.grid_size)
+        return (2, *shape) if self.both_orders else shape
 
 
 SamSize = Literal["vit_b", "vit_l", "vit_h"]

@@ -104,7 +104,7 @@ class VisionEncoderEngine:
                 TensorShape(
                     name="fused_map",
                     dtype="bfloat16",
-                    shape=(config.out_channels, config.grid_size, config.grid_size),
+                    shape=config.fused_shape,
                 ),
             ),
         )
@@ -146,7 +146,7 @@ class VisionEncoderEngine:
             images: uint8 (T, S, S, 3), RGB 0-255.
 
         Returns:
-            bfloat16 (C, h, w).
+            bfloat16 (C, h, w), or (2, C, h, w) where the configuration has both orders of the dates.
 
         Raises:
             InvalidInputError: the images have another shape, size or dtype.
@@ -161,7 +161,7 @@ class VisionEncoderEngine:
             raise InvalidInputError(
                 f"images are {height} x {width} pixels but {side} x {side} are taken; cut or pad them"
             )
-        return from_torch(self._change_features(pair[None])[0].to(torch.bfloat16))
+        return from_torch(self._change_features.for_decoder(pair[None])[0].to(torch.bfloat16))
 
     def _to_torch(self, images: NDArray[np.uint8]) -> torch.Tensor:
         """Checked uint8 (T, H, W, 3) -> uint8 (T, 3, H, W) on the device."""

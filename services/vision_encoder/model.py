@@ -14,7 +14,7 @@ from services.vision_encoder.sam import SamImageEncoder
 
 
 class ChangeFeatureEncoder(nn.Module):
-    """SAM encoder, backbone with pyramid, and fusion: one pair -> one fused map."""
+    """SAM encoder, backbone with pyramid, and fusion: one pair -> one fused map, or one in each order."""
 
     def __init__(self, config: VisionEncoderConfig) -> None:
         super().__init__()
@@ -48,3 +48,11 @@ class ChangeFeatureEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, T, 3, S, S) in 0-255 -> fused map (B, C, h, w)."""
         return self.fusion.fuse_pair(self.encode_dates(images))
+
+    def for_decoder(self, images: Tensor) -> Tensor:
+        """(B, T, 3, S, S) in 0-255 -> what the decoder is handed, (B, *fused_shape)."""
+        dates = self.encode_dates(images)
+        as_given = self.fusion.fuse_pair(dates)
+        if not self.config.both_orders:
+            return as_given
+        return torch.stack([as_given, self.fusion.fuse_pair(dates.flip(1))], dim=1)

@@ -11,6 +11,7 @@ from training.data.bank import BankConfig
 from training.losses import LossWeights
 from training.recipes.sample_training import SampleTraining
 from training.run.config import RunConfig
+from training.stages.vision import BOX_SHARE, CLICK_SHARE, Learning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,14 @@ class VisionTraining:
     queries_per_pair: int
     settle_table: int
     """Step from which the prompt table stays as it is."""
+    learns: Learning = "all"
+    """A run that goes on from a checkpoint may leave a part as it is."""
+    click_share: float = CLICK_SHARE
+    """Share of the steps in which the decoder learns from clicks on the errors of its own map."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.click_share <= 1.0 - BOX_SHARE:
+            raise ValueError(f"click_share is {self.click_share}; give a share from 0 to {1 - BOX_SHARE}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +116,13 @@ class Recipe:
             raise ValueError(
                 "reasoner.decide_first is true, but sample files hold one answer a question; leave it out"
             )
+        if self.samples is not None and self.decoder.both_orders:
+            raise ValueError(
+                "decoder.both_orders is true, but training on sample files makes no table of prompts, "
+                "which it needs; leave it out"
+            )
+        if self.vision.both_orders != self.decoder.both_orders:
+            raise ValueError("sizes.vision.both_orders and sizes.decoder.both_orders differ; set both")
         if self.stages is not None and self.stages.bank.size != self.vision.image_size:
             raise ValueError(
                 f"stages.bank.size is {self.stages.bank.size} but the vision encoder takes "

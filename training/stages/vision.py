@@ -5,7 +5,7 @@ done they are frozen, given a `seg_space` identifier, and the reasoner is traine
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,17 @@ PROMPT_NOISE = 0.1
 PRESENCE_WEIGHT = 0.8
 """Of the presence loss: telling what is absent limits the answers more than outlines do."""
 
+QUALITY_WEIGHT = 0.2
+LAND_WEIGHT = 0.3
+CHANGE_WEIGHT = 0.7
+
+Learning = Literal["features", "all", "decoder"]
+"""What learns: the features by the dense heads alone, at half the cost of a step; everything; or the decoder
+over features that stay."""
+
 CLICK_SHARE = 0.3
-"""Share of the steps in which the decoder corrects its own map after clicks on its errors."""
+"""Share of the steps in which the decoder corrects its own map after clicks on its errors, unless the recipe
+says otherwise."""
 MOST_CLICKS = 5
 """Clicks come one at a time, each on what is wrong after those before it."""
 BOX_SHARE = 0.06
@@ -71,6 +80,8 @@ class VisionStage(Stage):
         self.table = PromptTable(decoder.embed_dim)
         self.land_head = LandCoverHead(self.encoder.fusion.date_channels)
         self.change_head = DenseChangeHead(vision.out_channels)
+        self.learns: Learning = "all"
+        self.click_share = CLICK_SHARE
 
     def freeze_pretrained(self, *, sam: bool, early_backbone: bool) -> None:
         """Stop training what is pretrained: the SAM encoder, the backbone's first stages.
@@ -84,11 +95,41 @@ class VisionStage(Stage):
                 if name.startswith(("conv_stem", "conv1", "bn1", "blocks.0", "blocks.1", "layer1")):
                     parameter.requires_grad_(False)
 
+    def learn_only(self, part: Learning) -> None:
+        """Stop training what a run leaves as it is; also what it sees no more of."""
+        self.learns = part
+        if part == "features":
+            self.decoder.requires_grad_(False)
+        if part == "decoder":
+            for left in (self.encoder, self.land_head, self.change_head):
+                left.requires_grad_(False)
+
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """The batch's losses by name; `loss` is what is minimised."""
+        if self.learns == "decoder":
+            return self._asked(self._settled_map(batch.images), batch)
         with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
+            land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
+            change = self.change_head(fused, batch.lands)
+        dense = LAND_WEIGHT * land + CHANGE_WEIGHT * change
+        if self.learns == "features":
+            return {"land": land, "change": change, "loss": dense}
+        asked = self._asked(fused, batch)
+        return {**asked, "land": land, "change": change, "loss": asked["loss"] + dense}
+
+    @torch.no_grad()
+    def _settled_map(self, images: Tensor) -> Tensor:
+        """The fused map by an encoder that learns no more, its batch statistics included."""
+        self.encoder.eval()
+        with self.autocast(images):
+            fused: Tensor = self.encoder(images)
+        return fused
+
+    def _asked(self, fused: Tensor, batch: PairBatch) -> dict[str, Tensor]:
+        """Losses of the decoder's answers to the batch's questions."""
+        with self.autocast(batch.images):
             seg = self.table(batch.target_index)
             if self.training:
                 seg = seg + PROMPT_NOISE * torch.randn_like(seg)
@@ -96,8 +137,6 @@ class VisionStage(Stage):
             if self.training:
                 prompts = self._corrected(fused, prompts, batch)
             out = self.decoder(fused, prompts, batch.pair_index)
-            land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
-            change = self.change_head(fused, batch.lands)
         logits = self.decoder.to_input_size(out.mask_logits)
         w = self.weights
         losses: dict[str, Tensor] = {
@@ -105,16 +144,12 @@ class VisionStage(Stage):
             "dice": mask_dice(logits, batch.truth).mean(),
             "presence": presence_loss(out.presence_logits, batch.presence),
             "quality": quality_loss(out.quality, logits, batch.truth),
-            "land": land,
-            "change": change,
         }
         losses["loss"] = (
             w.bce * losses["bce"]
             + w.dice * losses["dice"]
             + PRESENCE_WEIGHT * losses["presence"]
-            + 0.2 * losses["quality"]
-            + 0.3 * losses["land"]
-            + 0.7 * losses["change"]
+            + QUALITY_WEIGHT * losses["quality"]
         )
         return losses
 
@@ -123,7 +158,7 @@ class VisionStage(Stage):
         draw = float(torch.rand(()))
         if draw < BOX_SHARE:
             return replace(prompts, boxes=boxes_around(batch.truth))
-        if draw > BOX_SHARE + CLICK_SHARE:
+        if draw > BOX_SHARE + self.click_share:
             return prompts
         return self._clicked(fused, prompts, batch, clicks=1 + int(torch.randint(MOST_CLICKS, ())))
 

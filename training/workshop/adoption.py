@@ -36,7 +36,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
         path: the checkpoint's folder.
         folder: the working folder; no stage may have run in it.
         recipe: of the same sizes, or with context blocks and a presence that reads the mask where the
-            checkpoint has none; its reasoner may be another one.
+            checkpoint has none, and with answers in one order of the dates or in both; its reasoner may be
+            another one.
 
     Returns:
         Whether the reasoner goes on too; False where the recipe's is of another kind and starts anew.
@@ -101,10 +102,10 @@ def _grows_into(
     if isinstance(own, VisionEncoderConfig) and isinstance(wanted, VisionEncoderConfig):
         blocks = wanted.fusion.context_blocks
         fusion = replace(own.fusion, context_blocks=max(own.fusion.context_blocks, blocks))
-        return replace(own, fusion=fusion) == wanted
+        return replace(own, fusion=fusion, both_orders=wanted.both_orders) == wanted
     if isinstance(own, MaskDecoderConfig) and isinstance(wanted, MaskDecoderConfig):
         reads = own.presence_reads_mask or wanted.presence_reads_mask
-        return replace(own, presence_reads_mask=reads) == wanted
+        return replace(own, presence_reads_mask=reads, both_orders=wanted.both_orders) == wanted
     return False
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reasoncd.checkpoint import mint_seg_space
-from reasoncd.errors import NotFoundError
+from reasoncd.errors import InvalidInputError, NotFoundError
+from services.mask_decoder.model import OppositePrompts
 from services.vision_encoder.clip import ClipPatchEncoder
 from training.calibration import Calibration, calibrate
 from training.data.bank import BankConfig, PairBank, build_bank
@@ -147,10 +148,17 @@ class Workshop:
             # Not even weight decay may move what reasoners were trained to hit.
             stage.table.rows.requires_grad_(False)
         if not adopted:
+            if plan.learns != "all":
+                raise InvalidInputError(
+                    f"stages.vision.learns is {plan.learns}, but in {self.folder} there is nothing yet that "
+                    "could stay as it is; adopt a checkpoint first"
+                )
             if pretrained:
                 load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
             load_sam(stage.encoder.sam, self.weights_of("sam"))
         stage.freeze_pretrained(sam=True, early_backbone=pretrained)
+        stage.learn_only(plan.learns)
+        stage.click_share = plan.click_share
         source = BatchSource(
             self.bank(),
             batch_size=plan.run.micro_batch,
@@ -233,6 +241,8 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
+        if decoder.config.both_orders:
+            decoder.opposites = OppositePrompts(stage.reasoner.table)
         pairs = self.unseen_pairs(self.training.calibration_pairs, scenes=0.3)
         calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
         export_checkpoint(

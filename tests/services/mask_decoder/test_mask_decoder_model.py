@@ -5,8 +5,15 @@ import pytest
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 
+from reasoncd.ontology import TARGETS
 from services.mask_decoder.config import MaskDecoderConfig, mini, paper_tiny
-from services.mask_decoder.model import ChangeMaskDecoder, ChannelLayerNorm, Prompts, mask_peaks
+from services.mask_decoder.model import (
+    ChangeMaskDecoder,
+    ChannelLayerNorm,
+    OppositePrompts,
+    Prompts,
+    mask_peaks,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -88,3 +95,54 @@ def test_presence_may_read_the_mask_and_does_not_draw_it() -> None:
     decoder(fused, prompts, torch.tensor([0])).presence_logits.sum().backward()
     drawing = decoder.mask_decoder.output_hypernetworks_mlps[0].parameters()
     assert all(p.grad is None or not p.grad.any() for p in drawing)
+
+
+def _in_both_orders() -> ChangeMaskDecoder:
+    torch.manual_seed(0)
+    decoder = ChangeMaskDecoder(replace(paper_tiny(), both_orders=True)).eval()
+    decoder.opposites = OppositePrompts(torch.randn(len(TARGETS), 32))
+    return decoder
+
+
+def test_an_opposite_prompt_is_that_of_the_exchanged_dates() -> None:
+    torch.manual_seed(0)
+    opposites = OppositePrompts(torch.randn(len(TARGETS), 32))
+    rows = {target.key: row for row, target in enumerate(TARGETS)}
+    for key, other in (
+        ("water.gain", "water.loss"),
+        ("water.loss", "water.gain"),
+        ("road.change", "road.change"),
+        ("water>road", "road>water"),
+    ):
+        near = opposites.table[rows[key]] + 0.05
+        torch.testing.assert_close(opposites(near[None])[0], opposites.table[rows[other]] + 0.05)
+        torch.testing.assert_close(opposites(opposites(near[None]))[0], near)
+
+
+def test_exchanged_dates_and_the_opposite_question_give_the_same_answer() -> None:
+    decoder = _in_both_orders()
+    handed, seg, where = torch.randn(1, 2, 32, 8, 8), torch.randn(2, 32), torch.tensor([0, 0])
+    assert decoder.opposites is not None
+    with torch.no_grad():
+        one = decoder.answer(handed, Prompts(seg=seg), where)
+        other = decoder.answer(handed.flip(1), Prompts(seg=decoder.opposites(seg)), where)
+        alone = decoder(handed[:, 0], Prompts(seg=seg), where)
+    for name in ("mask_logits", "quality", "presence_logits"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(getattr(one, name), getattr(alone, name), atol=1e-4)
+
+
+def test_one_order_is_answered_as_it_is_trained() -> None:
+    torch.manual_seed(0)
+    decoder = ChangeMaskDecoder(paper_tiny()).eval()
+    fused, prompts = torch.randn(1, 32, 8, 8), Prompts(seg=torch.randn(1, 32))
+    with torch.no_grad():
+        served, trained = (f(fused, prompts, torch.tensor([0])) for f in (decoder.answer, decoder.forward))
+    assert torch.equal(served.mask_logits, trained.mask_logits)
+
+
+def test_both_orders_need_the_table_and_keep_it_out_of_the_weights() -> None:
+    decoder = ChangeMaskDecoder(replace(paper_tiny(), both_orders=True))
+    with pytest.raises(ValueError, match="table of prompts"):
+        decoder.answer(torch.randn(1, 2, 32, 8, 8), Prompts(seg=torch.randn(1, 32)), torch.tensor([0]))
+    assert _in_both_orders().state_dict().keys() == ChangeMaskDecoder(paper_tiny()).state_dict().keys()

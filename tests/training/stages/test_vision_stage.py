@@ -10,7 +10,7 @@ from services.vision_encoder import config as encoder_config
 from training.corrections import click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights
-from training.stages.vision import PromptTable, VisionStage, load_backbone
+from training.stages.vision import Learning, PromptTable, VisionStage, load_backbone
 
 pytestmark = pytest.mark.unit
 
@@ -135,3 +135,45 @@ def test_each_click_is_on_what_is_wrong_after_those_before_it(scene_batch: PairB
     assert torch.equal(two.points[:, 1:], place)
     assert two.previous_logits is not None
     torch.testing.assert_close(two.previous_logits, after_one)
+
+
+@pytest.mark.parametrize(
+    ("part", "learning"),
+    [
+        ("features", {"encoder", "land_head", "change_head"}),
+        ("decoder", {"decoder", "table"}),
+        ("all", {"encoder", "land_head", "change_head", "decoder", "table"}),
+    ],
+)
+def test_a_run_may_leave_a_part_as_it_is(scene_batch: PairBatch, part: Learning, learning: set[str]) -> None:
+    stage = _stage().train()
+    stage.learn_only(part)
+    statistics = {n: b.clone() for n, b in stage.encoder.named_buffers()}
+    losses = stage(scene_batch)
+    losses["loss"].backward()
+    assert {n.split(".")[0] for n, p in stage.named_parameters() if p.grad is not None} == learning
+    assert ("bce" in losses, "change" in losses) == ("decoder" in learning, "encoder" in learning)
+    moved = any(not torch.equal(b, statistics[n]) for n, b in stage.encoder.named_buffers())
+    # The fusion's batch statistics are features too.
+    assert moved == ("encoder" in learning)
+
+
+def test_as_many_steps_show_clicks_as_the_recipe_says(
+    scene_batch: PairBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = _stage().train()
+    stage.learn_only("decoder")
+    shown = 0
+
+    def counted(fused: torch.Tensor, prompts: Prompts, batch: PairBatch, *, clicks: int) -> Prompts:
+        nonlocal shown
+        shown += 1
+        return prompts
+
+    monkeypatch.setattr(stage, "_clicked", counted)
+    for share, expected in ((0.0, 0), (0.9, 18)):
+        stage.click_share, shown = share, 0
+        torch.manual_seed(0)
+        for _ in range(20):
+            stage._corrected(torch.zeros(0), Prompts(seg=torch.zeros(1, 32)), scene_batch)
+        assert abs(shown - expected) <= 3

@@ -3,14 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from gateway.embedded import load_engines
+from gateway.pipeline import Pipeline
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
+from reasoncd.ontology import TARGETS
+from reasoncd.tensors import Tensor
 from services.mask_decoder.model import Prompts
 from training import recipes
+from training.data.sample import sample_pair
 from training.prompt_table import kept_space, kept_table, table_of
 from training.recipes import Recipe
 from training.workshop.adoption import START_FILE, adopt
@@ -93,6 +99,63 @@ def test_other_sizes_and_used_folders_are_refused(paper_tiny: Path, tmp_path: Pa
     (tmp_path / "used" / "reasoner").mkdir(parents=True)
     with pytest.raises(InvalidInputError, match="name an empty folder"):
         adopt(paper_tiny, tmp_path / "used", recipe)
+
+
+def _in_both_orders() -> Recipe:
+    recipe = recipes.paper_tiny()
+    return replace(
+        recipe,
+        vision=replace(recipe.vision, both_orders=True),
+        decoder=replace(recipe.decoder, both_orders=True),
+        samples=None,
+    )
+
+
+def test_a_checkpoint_may_answer_in_both_orders_with_the_same_weights(
+    paper_tiny: Path, tmp_path: Path
+) -> None:
+    recipe = _in_both_orders()
+    adopt(paper_tiny, tmp_path, recipe)
+    Workshop(recipe, tmp_path, say=lambda line: None).export(tmp_path / "both", "# both\n")
+    names = ("vision_encoder/change_features.safetensors", "mask_decoder/prompt_table.safetensors")
+    for name in names:
+        assert (tmp_path / "both" / name).read_bytes() == (paper_tiny / name).read_bytes(), name
+    vision, reasoner, decoder = load_engines(tmp_path / "both")
+    pair = sample_pair(size=128)
+    images = np.stack([pair.image_t1, pair.image_t2])
+    table = table_of(Checkpoint.open(tmp_path / "both"))
+    rows = {target.key: row for row, target in enumerate(TARGETS)}
+    answers = []
+    for order, key in ((images, "building.gain"), (images[::-1], "building.loss")):
+        fused = vision.encode_for_decoding(np.ascontiguousarray(order))
+        assert fused.shape == (2, *recipe.decoder.fused_shape[1:])
+        answers.append(decoder.decode(fused, Tensor.from_numpy(table[rows[key]].numpy()[None])))
+    one, other = answers
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+    np.testing.assert_allclose(one.presence, other.presence, atol=1e-5)
+    # Parts of two checkpoints that differ in this do not fit.
+    with pytest.raises(CheckpointError, match=r"gives fused_map as .*2, 32, 8, 8.* but mask_decoder"):
+        Pipeline(vision, reasoner, load_engines(paper_tiny)[2])
+
+
+def test_only_what_was_trained_can_stay(tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    plan = recipe.staged
+    part = replace(recipe, stages=replace(plan, vision=replace(plan.vision, learns="decoder")))
+    with pytest.raises(InvalidInputError, match=r"learns is decoder, but .* adopt a checkpoint first"):
+        Workshop(part, tmp_path, say=lambda line: None).vision()
+
+
+def test_the_decoder_learns_over_features_that_stay(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    plan = recipe.staged
+    part = replace(recipe, stages=replace(plan, vision=replace(plan.vision, learns="decoder")))
+    adopt(paper_tiny, tmp_path, part)
+    workshop = Workshop(part, tmp_path, say=lambda line: None)
+    workshop.vision()
+    start, done = load_file(tmp_path / "vision" / START_FILE), load_file(workshop.weights_of("vision"))
+    assert all(torch.equal(done[n], t) for n, t in start.items() if n.startswith("encoder."))
+    assert any(not torch.equal(done[n], t) for n, t in start.items() if n.startswith("decoder."))
 
 
 def test_a_checkpoint_may_grow_and_answers_as_before(paper_tiny: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reasoncd.errors import InvalidInputError
-from reasoncd.ontology import MAIN_TARGETS, TARGET_BY_KEY, TARGETS, Target
+from reasoncd.ontology import MAIN_TARGETS, TARGETS, Target
 from services.reasoner.prompt import answer_text
 from training.data.labels import NO, UNKNOWN, YES
 from training.data.prepare.label_ontology import LabelOntology
@@ -79,8 +79,8 @@ def ask_about(
         found += [_question(words, target, masks[target], "I1") for words in _phrases(target, config, rng)]
     directed = [t for t in masks if t in absent and t.direction in ("gain", "loss")]
     for target in _chosen(directed, there, config.absent, rng):
-        kind: Level | None = "N2" if _opposite(target) in there else None
-        if _opposite(target) in absent:
+        kind: Level | None = "N2" if target.reversed in there else None
+        if target.reversed in absent:
             kind = _level_of_stillness(target, ontology, labels_t1, labels_t2)
         found.append(_question(target.words, target, masks[target], kind))
     return tuple(found)
@@ -101,11 +101,7 @@ def _chosen(
 ) -> list[Target]:
     """Absent targets in random order, the wrong directions first: they are the hard ones."""
     order = [absent[int(i)] for i in rng.permutation(len(absent))]
-    return sorted(order, key=lambda target: _opposite(target) not in there)[:count]
-
-
-def _opposite(target: Target) -> Target:
-    return TARGET_BY_KEY[f"{target.cls}.{'loss' if target.direction == 'gain' else 'gain'}"]
+    return sorted(order, key=lambda target: target.reversed not in there)[:count]
 
 
 def _level_of_stillness(
