@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 
 import grpc
 
@@ -36,8 +37,8 @@ ECHO = Application(
 PORT = 19470
 DIRECT_PORTS = range(40000, 40010)
 METADATA = (("application", ECHO.name),)
-FUSED = (96, 64, 64)
-"""`mini`'s fused map: 768 KiB in bfloat16."""
+FUSED = (2, 96, 64, 64)
+"""`mini`'s fused maps of one pair: 1.5 MiB in bfloat16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,8 @@ Call = Callable[[mask_decoder_pb2_grpc.MaskDecoderStub], object]
 
 
 def _calls() -> dict[str, Call]:
-    seg = tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=(1, FUSED[0]), data=bytes(4 * FUSED[0]))
-    size = 2 * FUSED[0] * FUSED[1] * FUSED[2]
+    seg = tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=(1, FUSED[1]), data=bytes(4 * FUSED[1]))
+    size = 2 * prod(FUSED)
     fused = tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_BFLOAT16, shape=FUSED, data=bytes(size))
     sent = pb.DecodeRequest(fused_map=features_pb2.Features(tensor=fused), seg_embeddings=seg)
     held = pb.DecodeRequest(fused_map=features_pb2.Features(digest="0" * 64), seg_embeddings=seg)
@@ -84,7 +85,7 @@ def _calls() -> dict[str, Call]:
     return {
         "small": lambda stub: stub.Describe(describe_pb2.DescribeRequest(), **options),
         "digest there, 256 KiB back": lambda stub: stub.Decode(held, **options),
-        "768 KiB there, 256 KiB back": lambda stub: stub.Decode(sent, **options),
+        "1.5 MiB there, 256 KiB back": lambda stub: stub.Decode(sent, **options),
     }
 
 

@@ -66,4 +66,6 @@ def mini() -> MaskDecoderConfig:
         mlp_dim=384,
         num_multimask_outputs=0,
         iou_head_hidden_dim=128,
+        presence_reads_mask=True,
+        both_orders=True,
     )

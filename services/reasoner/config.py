@@ -169,5 +169,6 @@ def mini() -> ReasonerConfig:
         image_tokens=16,
         seg_dim=96,
         seg_mlp_hidden=576,
-        lora=LoraDims(rank=16, alpha=32.0, targets=ALL_LINEAR),
+        lora=LoraDims(rank=16, alpha=32.0, dropout=0.1, targets=ALL_LINEAR),
+        decide_first=True,
     )

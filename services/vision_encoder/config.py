@@ -209,5 +209,6 @@ def mini() -> VisionEncoderConfig:
             std=(0.5, 0.5, 0.5),
             detail=True,
         ),
-        fusion=FusionConfig(hidden=192),
+        fusion=FusionConfig(hidden=192, context_blocks=3),
+        both_orders=True,
     )

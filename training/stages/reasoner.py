@@ -111,7 +111,7 @@ def nearest_row(embeddings: Tensor, table: Tensor) -> Tensor:
     return torch.cdist(embeddings.float(), table.float()).argmin(dim=1)
 
 
-EXPLAINED_EVERY = 2
+EXPLAINED_EVERY = 3
 """One batch in so many asks for reasons."""
 
 EXPLAINED_SHARE = 0.5

@@ -79,8 +79,10 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
         | {"table.rows": table},
     )
     reasoner = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where="config.json: reasoner")
-    # In how many turns it explains changes no weight's shape, and is learned.
-    goes_on = replace(reasoner, decide_first=recipe.reasoner.decide_first) == recipe.reasoner
+    # In how many turns it explains, and what training drops by chance, changes no weight's shape.
+    lora = replace(reasoner.lora, dropout=recipe.reasoner.lora.dropout)
+    alike = replace(reasoner, lora=lora, decide_first=recipe.reasoner.decide_first)
+    goes_on = alike == recipe.reasoner
     if goes_on:
         _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
     keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))

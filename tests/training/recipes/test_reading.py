@@ -136,6 +136,10 @@ def test_a_copied_recipe_reads_the_same(tmp_path: Path) -> None:
             MINIMAL.replace("paper_tiny}", "paper_tiny, reasoner: {image_tokens: 9}}"),
             "sizes.reasoner.image_tokens is 9 but the vision encoder gives 256",
         ),
+        (
+            MINIMAL.replace("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}"),
+            "decoder.both_orders is true, but training on sample files makes no table",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -165,6 +169,9 @@ stages:
         ("count: 16", "count: 4", "bank.count is 4, fewer pairs than one batch takes"),
         ("settle_table: 3", "", "stages: field `vision.settle_table` is missing"),
         ("steps: 12,", "steps: 12, best_by: f1,", "reasoner.run.best_by is f1"),
+        ("settle_table: 3", "settle_table: 3, learns: clicks", "field `vision.learns`: .*'all' or 'decoder'"),
+        ("settle_table: 3", "settle_table: 3, click_share: 0.95", "click_share is 0.95; give a share"),
+        ("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}", "both_orders differ; set both"),
     ],
 )
 def test_what_is_wrong_with_stages_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -72,6 +72,14 @@ def test_another_reasoner_leaves_encoder_and_decoder_untouched(paper_tiny: Path,
     assert after.seg_space == before.seg_space
 
 
+def test_how_much_is_dropped_in_training_makes_no_other_reasoner(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    reasoner = recipe.reasoner
+    dropping = replace(recipe, reasoner=replace(reasoner, lora=replace(reasoner.lora, dropout=0.2)))
+    assert adopt(paper_tiny, tmp_path, dropping)
+    assert (tmp_path / "reasoner" / START_FILE).exists()
+
+
 def test_the_table_stays_while_vision_goes_on(paper_tiny: Path, tmp_path: Path) -> None:
     adopt(paper_tiny, tmp_path, recipes.paper_tiny())
     workshop = Workshop(recipes.paper_tiny(), tmp_path, say=lambda line: None)
