@@ -207,7 +207,8 @@ def _measure_decoding(
     same = True
     for mode in Mode:
         prompt = build_prompt(model.tokenizer, query, mode, decide_first=config.decide_first)
-        limit, guesses = config.max_new_tokens, guesses_for(model.tokenizer, mode)
+        limit = config.max_new_tokens
+        guesses = guesses_for(model.tokenizer, mode, decide_first=config.decide_first)
         first_turn = first_turn_of(prompt, guesses_for(model.tokenizer, Mode.SHORT))
         name = f"{mode} answer"
         began = _now(device)

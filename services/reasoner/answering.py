@@ -39,19 +39,24 @@ class Answering:
         self.decoding = decoding
         self._stream = TextStream(tokenizer)
         self._read = 0
+        self._said = ""
 
     def events(self) -> list[ReasonEvent]:
         """What came since the last call: text, and the end once the decoding is finished."""
+        if self.decoding.finished:
+            return self._last_events()
         fresh = self.decoding.token_ids[self._read :]
         self._read += len(fresh)
         pieces = [self._stream.push(token) for token in fresh]
-        if not self.decoding.finished:
-            return [ReasonText(text=piece) for piece in pieces if piece]
-        pieces.append(self._stream.finish())
+        self._said += "".join(pieces)
+        return [ReasonText(text=piece) for piece in pieces if piece]
+
+    def _last_events(self) -> list[ReasonEvent]:
         generation = self.decoding.result()
+        rest = generation.text.removeprefix(self._said)
         seg = generation.seg_embedding
         return [
-            *(ReasonText(text=piece) for piece in pieces if piece),
+            *([ReasonText(text=rest)] if rest else []),
             ReasonDone(
                 answer=generation.text,
                 seg_embedding=None if seg is None else from_torch(seg),

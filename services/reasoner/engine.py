@@ -45,7 +45,8 @@ class ReasonerEngine:
         self._description = description
         self.prefixes = PrefixCache(model.config.prefix_cache_bytes)
         """Of the pairs asked about last."""
-        self._guesses = {mode: guesses_for(model.tokenizer, mode) for mode in Mode}
+        two_turns = model.config.decide_first
+        self._guesses = {m: guesses_for(model.tokenizer, m, decide_first=two_turns) for m in Mode}
 
     @classmethod
     def from_checkpoint(

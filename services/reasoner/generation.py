@@ -5,8 +5,9 @@ pass: the tokens are those of plain decoding, in fewer passes. A wrong guess is 
 plainly.
 
 After `<SEG>` is chosen it is fed once more, at the token limit too: its state is the embedding. The
-first `<SEG>` counts. A prompt of two turns is answered twice, and the first answer is only read by the second
-one. This module knows neither modes nor events.
+first `<SEG>` counts. A prompt of two turns is answered in the first, `<SEG>` included; the second gives the
+reason, and the whole answer is the reason with what was answered after it. This module knows neither modes
+nor events.
 """
 
 from collections.abc import Generator, Sequence
@@ -26,7 +27,7 @@ class Generation:
     """One decoded answer."""
 
     token_ids: tuple[int, ...]
-    """`<SEG>` and end-of-text included."""
+    """`<SEG>` and end-of-text included; of two turns those of the second, then those of the first."""
     text: str
     """Without control tokens."""
     seg_embedding: torch.Tensor | None
@@ -34,7 +35,7 @@ class Generation:
     seg_probability: float
     """Of `<SEG>` where it was chosen first; 0 without."""
     generated: int
-    """Tokens chosen in all, those of a first answer included."""
+    """Tokens chosen in all."""
     passes: int
     """How often the language model ran after the prefix."""
 
@@ -44,9 +45,9 @@ class FirstTurn:
     """The first of two turns."""
 
     follow_up: tuple[int, ...]
-    """Ids that ask for the second answer."""
+    """Ids that ask for the reason."""
     guesses: Guesses
-    """Of the first one."""
+    """Of the answer."""
 
 
 class Decoding:
@@ -76,30 +77,33 @@ class Decoding:
         self._limit = limit
         self._answer_guesses = guesses or Guesses()
         self._first_turn = first_turn
-        self._passes = self._first_tokens = 0
+        self._passes = 0
+        self._decided: tuple[int, ...] = ()
+        self._seg_embedding: torch.Tensor | None = None
+        self._seg_probability = 0.0
+        self._awaits_seg = False
         self.feeds: tuple[int, ...] = self._suffix
         """Ids to run in the next pass."""
         self._begin(first_turn.guesses if first_turn else self._answer_guesses)
 
     def _begin(self, guesses: Guesses) -> None:
-        """An answer begins."""
+        """A turn begins."""
         self._guesses = guesses
         self._place: AnswerTrie | None = guesses.start
         self._guess: tuple[int, ...] = ()
-        self._seg_embedding: torch.Tensor | None = None
-        self._seg_probability = 0.0
-        self._awaits_seg = False
         self._ids: list[int] = []
 
     @property
     def token_ids(self) -> Sequence[int]:
-        """Those of the answer that are certain; none while the first of two answers is decoded."""
-        return () if self._first_turn else self._ids
+        """Those of the answer that are certain; none while the first of two turns is decoded."""
+        if self._first_turn:
+            return ()
+        return (*self._ids, *self._decided) if self.finished else self._ids
 
     @property
     def generated(self) -> int:
-        """Tokens chosen so far, those of a first answer included."""
-        return self._first_tokens + len(self._ids)
+        """Tokens chosen so far, in all turns."""
+        return len(self._decided) + len(self._ids)
 
     @property
     def finished(self) -> bool:
@@ -154,9 +158,11 @@ class Decoding:
 
     def result(self) -> Generation:
         """The answer as far as it goes."""
+        visible = self._model.tokenizer.visible
         return Generation(
             token_ids=tuple(self.token_ids),
-            text=self._model.tokenizer.visible(self.token_ids),
+            # Each turn's by itself: a tokenizer may put no space before the first word of an answer.
+            text=" ".join(filter(None, (visible(self._ids), visible(self._decided)))),
             seg_embedding=self._seg_embedding,
             seg_probability=self._seg_probability,
             generated=self.generated,
@@ -169,14 +175,17 @@ class Decoding:
         return len(ids) >= self._limit or (len(ids) > 0 and ids[-1] == self._model.tokenizer.eos_id)
 
     def _end(self, *, fed: bool) -> None:
-        """An answer is whole: what is fed next, if anything.
+        """A turn is over: what is fed next, if anything.
 
         Args:
             fed: whether its last token was.
         """
-        if self._first_turn is None:
+        if self._awaits_seg:
             # `<SEG>` at the limit is fed for its state, which is still awaited where it was not.
-            self.feeds = (self._ids[-1],) if self._awaits_seg else ()
+            self.feeds = (self._ids[-1],)
+            return
+        if self._first_turn is None:
+            self.feeds = ()
             return
         answer = self._ids
         # End-of-text is never fed; at the limit the last token has not been yet.
@@ -188,13 +197,16 @@ class Decoding:
         follow_up = self._first_turn.follow_up
         self._suffix = (*self._suffix, *answer, *follow_up)
         self.feeds = (*rest, *follow_up)
-        self._first_tokens = len(self._ids)
+        self._decided = tuple(self._ids)
         self._first_turn = None
         self._begin(self._answer_guesses)
 
     def _add(self, token: int, probability: float) -> None:
         self._ids.append(token)
         self._place = self._guesses.after(self._place, token)
+        if self._decided:
+            # What is asked about was said; a reason that writes `<SEG>` once more moves nothing.
+            return
         if token == self._model.tokenizer.seg_id and self._seg_embedding is None and not self._awaits_seg:
             self._seg_probability = probability
             self._awaits_seg = True

@@ -76,10 +76,18 @@ class Guesses:
         return known or self._endings.child(token)
 
 
-def guesses_for(tokenizer: ReasonerTokenizer, mode: Mode) -> Guesses:
-    """Guesses for the answers of one mode, as training teaches them."""
+def guesses_for(tokenizer: ReasonerTokenizer, mode: Mode, *, decide_first: bool = False) -> Guesses:
+    """Guesses for the answers of one mode, as training teaches them.
+
+    Args:
+        tokenizer: gives the ids.
+        mode: of the answers.
+        decide_first: of the model's configuration; guesses of the explained mode are then of reasons alone.
+    """
     if mode is Mode.SHORT:
         return Guesses(tokenizer.encode_answer(answer) for answer in SHORT_ANSWERS)
+    if decide_first:
+        return Guesses(tokenizer.encode_answer(explicit_reason(target)) for target in TARGETS)
     return Guesses(
         (tokenizer.encode_answer(answer_text(t, reason=explicit_reason(t))) for t in TARGETS),
         endings=(tokenizer.encode_answer(answer_text(t, reason=".")) for t in (*TARGETS, None)),

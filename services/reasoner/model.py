@@ -212,6 +212,7 @@ class ReasonerModel(nn.Module):
         prompts: Sequence[Prompt],
         answers: Sequence[str],
         *,
+        reasons: Sequence[str | None] | None = None,
         pair_index: Sequence[int] | None = None,
         padding_side: Literal["left", "right"] = "right",
     ) -> ReasonerOutput:
@@ -221,6 +222,8 @@ class ReasonerModel(nn.Module):
             clip_tokens: (P, T, N, C).
             prompts: Q of them; all share one prefix.
             answers: Q texts as `answer_text` writes them; end-of-text is added here.
+            reasons: Q texts, each given in the second turn where the prompt has two; both turns are taught.
+                None where no prompt has.
             pair_index: the pair of each query where several ask about one: each pair's prefix is then
                 computed once. None means that query q asks about pair q.
             padding_side: where shorter rows are filled up; the result does not depend on it.
@@ -233,9 +236,10 @@ class ReasonerModel(nn.Module):
                 f"{len(prompts)} prompts, {len(answers)} answers and {len(pair_index or clip_tokens)} pair "
                 "references: give one of each a query"
             )
-        targets = [self.tokenizer.encode_answer(answer) for answer in answers]
-        # End-of-text is predicted, never fed.
-        tails = [(*p.suffix, *t[:-1]) for p, t in zip(prompts, targets, strict=True)]
+        given = reasons or [None] * len(prompts)
+        taught = [self._taught(*row) for row in zip(prompts, answers, given, strict=True)]
+        targets = [labels for _, labels in taught]
+        tails = [(*p.suffix, *fed) for p, (fed, _) in zip(prompts, taught, strict=True)]
         if pair_index is None or self.llama.is_activation_checkpointing:
             images = self.project_images(clip_tokens)
             pairs = pair_index or range(len(prompts))
@@ -256,6 +260,22 @@ class ReasonerModel(nn.Module):
             states = self.run(batch, mask=mask, positions=positions_of(mask)[:, past:], cache=cache)
             ends = [start + len(row) for start, row in zip(starts, rows, strict=True)]
         return self._read_answers(states, ends, targets)
+
+    def _taught(
+        self, prompt: Prompt, answer: str, reason: str | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What is fed after a prompt, and what is to be predicted from the prompt's last id on.
+
+        End-of-text is predicted, never fed. In two turns the words between them are fed, never predicted.
+        """
+        first = self.tokenizer.encode_answer(answer)
+        if not prompt.follow_up:
+            return first[:-1], first
+        if not reason:
+            raise InvalidInputError("a prompt of two turns came without a reason; give one")
+        second = self.tokenizer.encode_answer(reason)
+        between = (IGNORE,) * (len(prompt.follow_up) - 1)
+        return (*first[:-1], *prompt.follow_up, *second[:-1]), (*first, *between, *second)
 
     def _read_answers(
         self, states: torch.Tensor, ends: Sequence[int], targets: Sequence[tuple[int, ...]]

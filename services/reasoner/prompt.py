@@ -7,13 +7,13 @@ The order is what makes the prefix serve every query and mode on a pair. It does
 embeddings an image placeholder stands for.
 
 A model that decides first is asked for an explained answer in two turns. What it answers briefly stands
-between them, and is what it then gives the reason of:
+between them, and is what it then gives the reason of; the answer is the reason and the brief answer after
+it:
 
-    ... </CRoI> Answer briefly. Change map: New buildings: <SEG> Now give the reason, ... Change map:
+    ... </CRoI> Answer briefly. Change map: New buildings: <SEG> Now give the reason:
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reasoncd.ontology import REFUSAL, Target
 from reasoncd.ports import Mode
@@ -29,7 +29,7 @@ MODE_WORDS = {
     Mode.SHORT: "Answer briefly. Change map:",
     Mode.EXPLAINED: "Give the reason, then answer. Change map:",
 }
-FOLLOW_UP = "Now give the reason, then answer again. Change map:"
+FOLLOW_UP = "Now give the reason:"
 """The second turn of a model that decides first."""
 
 
@@ -43,15 +43,7 @@ class Prompt:
     """How many ids of the suffix are the user's."""
     mode: Mode
     follow_up: tuple[int, ...] = ()
-    """What asks for the answer once a first one was given; empty where there is one answer only."""
-
-    def decided(self, answer: Sequence[int]) -> "Prompt":
-        """The prompt of the second turn.
-
-        Args:
-            answer: ids of the first answer, without end-of-text.
-        """
-        return replace(self, suffix=(*self.suffix, *answer, *self.follow_up), follow_up=())
+    """What asks for the reason once the answer was given; empty where there is one turn only."""
 
 
 def build_prompt(

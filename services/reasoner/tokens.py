@@ -144,7 +144,7 @@ class ReasonerTokenizer:
 
 
 class TextStream:
-    """Turns ids into text piece by piece; the pieces joined are `visible` of all ids.
+    """Turns ids into text piece by piece; the pieces joined begin `visible` of all ids.
 
     Holds back what may still change or vanish: unfinished UTF-8 and the run of spaces and colons
     that leads in `<SEG>`.
@@ -162,10 +162,6 @@ class TextStream:
         if text.endswith("\ufffd"):
             return ""
         return self._advance(trim_answer(text))
-
-    def finish(self) -> str:
-        """The rest, where the answer stopped in the middle of a character."""
-        return self._advance(self._tokenizer.visible(self._ids))
 
     def _advance(self, text: str) -> str:
         piece = text[len(self._sent) :]

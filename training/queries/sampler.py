@@ -17,9 +17,11 @@ class TrainingQuery:
     query: str
     mode: Mode
     answer: str
-    """As the reasoner writes it, `<SEG>` included."""
+    """As the reasoner writes it in one turn, `<SEG>` included."""
     target: Target | None
     """None for an off-topic question."""
+    reason: str | None = None
+    """The part of an explained answer that gives the reason."""
 
 
 EXPLAINED_IMPLICIT = 0.96
@@ -75,29 +77,19 @@ class QuerySampler:
     def _phrased(
         self, target: Target | None, phrase: Phrase, mode: Mode, rng: np.random.Generator
     ) -> TrainingQuery:
-        return TrainingQuery(
-            query=vary(phrase.query, rng),
-            mode=mode,
-            answer=answer_text(
-                target, reason=phrase.why if mode is Mode.EXPLAINED else None, seg_first=self.seg_first
-            ),
-            target=target,
-        )
+        reason = phrase.why if mode is Mode.EXPLAINED else None
+        return self._query(vary(phrase.query, rng), target, mode, reason)
 
     def _explicit(self, target: Target, mode: Mode, rng: np.random.Generator) -> TrainingQuery:
         lines = self.bank.synonyms.get(target.key, ())
         if not lines or rng.random() < 0.4:
             lines = explicit_queries(target)
-        return TrainingQuery(
-            query=vary(lines[rng.integers(len(lines))], rng),
-            mode=mode,
-            answer=answer_text(
-                target,
-                reason=explicit_reason(target) if mode is Mode.EXPLAINED else None,
-                seg_first=self.seg_first,
-            ),
-            target=target,
-        )
+        query = vary(lines[rng.integers(len(lines))], rng)
+        return self._query(query, target, mode, explicit_reason(target) if mode is Mode.EXPLAINED else None)
+
+    def _query(self, query: str, target: Target | None, mode: Mode, reason: str | None) -> TrainingQuery:
+        answer = answer_text(target, reason=reason, seg_first=self.seg_first)
+        return TrainingQuery(query=query, mode=mode, answer=answer, target=target, reason=reason)
 
 
 _OPENINGS = ("show me ", "find ", "mark ", "please show ", "highlight ", "I am looking for ", "can you find ")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from reasoncd.ontology import TARGETS, Target
 from reasoncd.ports import Mode
 from services.reasoner.model import ReasonerModel, ReasonerOutput
-from services.reasoner.prompt import Prompt, answer_text, build_prompt
+from services.reasoner.prompt import answer_text, build_prompt
 from services.vision_encoder.clip import ClipPatchEncoder
 from training.data.bank import PairBank
 from training.data.batches import stack_images
@@ -85,19 +85,24 @@ class ReasonerStage(Stage):
         """Teacher-forced pass over the batch's questions and answers."""
         with self.autocast(batch.images):
             tokens = self.clip(batch.images.flatten(0, 1)).unflatten(0, (-1, 2))
-            prompts = [self._prompt(query) for query in batch.queries]
+            two_turns = self.model.config.decide_first
+            prompts = [
+                build_prompt(self.model.tokenizer, q.query, q.mode, decide_first=two_turns)
+                for q in batch.queries
+            ]
+            # In two turns the answer comes first and by itself, then its reason.
+            answers = [
+                answer_text(q.target) if prompt.follow_up else q.answer
+                for q, prompt in zip(batch.queries, prompts, strict=True)
+            ]
             out: ReasonerOutput = self.model(
-                tokens, prompts, [q.answer for q in batch.queries], pair_index=batch.pair_index
+                tokens,
+                prompts,
+                answers,
+                reasons=[q.reason for q in batch.queries],
+                pair_index=batch.pair_index,
             )
         return out
-
-    def _prompt(self, query: TrainingQuery) -> Prompt:
-        """As it is served; where a first turn is to be answered, it was answered rightly."""
-        tokenizer = self.model.tokenizer
-        prompt = build_prompt(tokenizer, query.query, query.mode, decide_first=self.model.config.decide_first)
-        if not prompt.follow_up:
-            return prompt
-        return prompt.decided(tokenizer.encode_answer(answer_text(query.target))[:-1])
 
 
 def prompt_space_loss(embeddings: Tensor, table: Tensor, wanted: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def test_random_models_decode_as_the_oracle_with_and_without_trie_and_batched(
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("limit", [3, 12])
-def test_two_turns_are_the_oracles_one_after_the_other(
+def test_two_turns_are_the_oracles_the_reason_before_what_was_answered(
     make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses, seed: int, limit: int
 ) -> None:
     model = make_model(seed, tied=seed % 2 == 0)
@@ -124,12 +124,13 @@ def test_two_turns_are_the_oracles_one_after_the_other(
     assert [bool(prompt.follow_up) for prompt in prompts] == [False, True, True]
     batched = generate_batch(model, clip_tokens[:2], prompts, pair_index=pairs, limit=limit)
     for prompt, pair, row in zip(prompts, pairs, batched, strict=True):
-        first, _ = oracle(model, clip_tokens[pair], prompt, limit)
-        before: list[int] = []
+        first, seg = oracle(model, clip_tokens[pair], prompt, limit)
+        reason: list[int] = []
         if prompt.follow_up:
-            # Of a first answer that was cut off, the last token is read too.
+            # Of an answer that was cut off, the last token is read too.
             before = [*(token for token in first if token != eos), *prompt.follow_up]
-        expected = oracle(model, clip_tokens[pair], prompt, limit, before=before)
+            reason, _ = oracle(model, clip_tokens[pair], prompt, limit, before=before)
+        expected = [*reason, *first], seg
         prefix = prefill(model, clip_tokens[pair], prompt.prefix)
         for guesses in (None, short_guesses, Guesses([(*first[:2], 7, 8, eos)]), Guesses([(*first, 9, eos)])):
             found = generate(
@@ -141,7 +142,9 @@ def test_two_turns_are_the_oracles_one_after_the_other(
                 first_turn=first_turn_of(prompt, guesses),
             )
             check(found, *expected)
-            assert found.generated == len(expected[0]) + (len(first) if prompt.follow_up else 0)
+            assert found.generated == len(first) + len(reason)
+            visible = [text for text in map(model.tokenizer.visible, (reason, first)) if text]
+            assert found.text.split() == " ".join(visible).split()
         check(row, *expected)
 
 
@@ -164,7 +167,7 @@ def test_an_answer_of_two_turns_begins_again_where_it_was(
         assert decoding.result().token_ids == whole.token_ids, passes
 
 
-def test_nothing_is_told_of_a_first_answer(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
+def test_an_answer_is_told_after_its_reason(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
     model = make_model(2)
     prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
     prefix = prefill(model, clip_tokens[0], prompt.prefix)

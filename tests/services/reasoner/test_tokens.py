@@ -102,18 +102,19 @@ def test_answers_end_with_seg_and_end_of_text(tokenizer: ReasonerTokenizer) -> N
 def test_streamed_pieces_join_to_the_visible_answer(tokenizer: ReasonerTokenizer, answer: str) -> None:
     ids = tokenizer.encode_answer(answer)
     stream = TextStream(tokenizer)
-    pieces = [*(stream.push(i) for i in ids), stream.finish()]
+    pieces = [stream.push(i) for i in ids]
     assert "".join(pieces) == tokenizer.visible(ids) == answer.replace(": <SEG>", "")
     assert "\ufffd" not in "".join(pieces)
     assert sum(bool(p) for p in pieces) > 1
 
 
-def test_stream_shows_a_character_that_never_ends(byte_tokenizer: ReasonerTokenizer) -> None:
+def test_stream_holds_back_a_character_that_never_ends(byte_tokenizer: ReasonerTokenizer) -> None:
     ids = byte_tokenizer.encode_user("ab🌲")[:-1]
     stream = TextStream(byte_tokenizer)
     pieces = [stream.push(i) for i in ids]
     assert "\ufffd" not in "".join(pieces)
-    assert "".join(pieces) + stream.finish() == byte_tokenizer.visible(ids)
+    assert "".join(pieces) == "ab"
+    assert byte_tokenizer.visible(ids).startswith("ab")
 
 
 def test_save_and_load(tokenizer: ReasonerTokenizer, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from reasoncd.errors import InvalidInputError
 from reasoncd.ontology import TARGETS
 from reasoncd.ports import Mode
 from services.reasoner.build import build_reasoner
-from services.reasoner.model import ReasonerModel
+from services.reasoner.model import IGNORE, ReasonerModel
 from services.reasoner.prompt import Prompt, answer_text, build_prompt
 from services.reasoner.tokens import ReasonerTokenizer
 from services.vision_encoder.clip import ClipPatchEncoder
@@ -56,7 +57,11 @@ def _shown(stage: ReasonerStage, query: TrainingQuery, monkeypatch: pytest.Monke
 def _query(mode: Mode) -> TrainingQuery:
     reason = "Roofs rose." if mode is Mode.EXPLAINED else None
     return TrainingQuery(
-        query="more homes", mode=mode, answer=answer_text(_TARGET, reason=reason), target=_TARGET
+        query="more homes",
+        mode=mode,
+        answer=answer_text(_TARGET, reason=reason),
+        target=_TARGET,
+        reason=reason,
     )
 
 
@@ -68,13 +73,42 @@ def test_one_turn_is_shown_as_it_is_asked(
     assert _shown(stage, _query(mode), monkeypatch) == build_prompt(tokenizer, "more homes", mode)
 
 
-def test_the_second_of_two_turns_follows_the_right_answer(
+def test_two_turns_are_shown_as_they_are_asked_and_both_are_taught(
     tokenizer: ReasonerTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = _stage(tokenizer, decide_first=True)
-    shown = _shown(stage, _query(Mode.EXPLAINED), monkeypatch)
     asked = build_prompt(tokenizer, "more homes", Mode.EXPLAINED, decide_first=True)
-    answer = tokenizer.encode_answer("New buildings: <SEG>")[:-1]
-    assert shown.suffix == (*asked.suffix, *answer, *asked.follow_up)
+    assert _shown(stage, _query(Mode.EXPLAINED), monkeypatch) == asked
     short = _shown(stage, _query(Mode.SHORT), monkeypatch)
     assert short == build_prompt(tokenizer, "more homes", Mode.SHORT)
+    size = recipes.paper_tiny().vision.image_size
+    images = torch.zeros(1, 2, 3, size, size, dtype=torch.uint8)
+    out = stage.read(QueryBatch(images=images, queries=(_query(Mode.EXPLAINED),), pair_index=(0,)))
+    # The answer and its end, then the reason and its end; what asks for the reason is not to be written.
+    answer, reason = (tokenizer.encode_answer(text) for text in ("New buildings: <SEG>", "Roofs rose."))
+    between = [IGNORE] * (len(asked.follow_up) - 1)
+    assert out.answer_labels[0].tolist() == [*answer, *between, *reason]
+    assert out.seg_rows.tolist() == [0]
+
+
+def test_a_reason_is_predicted_from_what_is_fed_when_it_is_decoded(tokenizer: ReasonerTokenizer) -> None:
+    stage = _stage(tokenizer, decide_first=True).eval()
+    size = recipes.paper_tiny().vision.image_size
+    images = torch.zeros(1, 2, 3, size, size, dtype=torch.uint8)
+    with torch.no_grad():
+        stage.set_submodule("model", stage.model.float())
+        out = stage.read(QueryBatch(images=images, queries=(_query(Mode.EXPLAINED),), pair_index=(0,)))
+        prompt = build_prompt(tokenizer, "more homes", Mode.EXPLAINED, decide_first=True)
+        answer, reason = (tokenizer.encode_answer(text) for text in ("New buildings: <SEG>", "Roofs rose."))
+        fed = replace(prompt, suffix=(*prompt.suffix, *answer[:-1], *prompt.follow_up), follow_up=())
+        tokens = stage.clip(images.flatten(0, 1)).unflatten(0, (-1, 2))
+        alone = stage.model(tokens, [fed], ["Roofs rose."])
+    got = out.answer_logits[0, -len(reason) :]
+    torch.testing.assert_close(got, alone.answer_logits[0], rtol=2e-2, atol=2e-2)
+
+
+def test_a_second_turn_needs_a_reason(tokenizer: ReasonerTokenizer) -> None:
+    model = _stage(tokenizer, decide_first=True).model
+    prompt = build_prompt(tokenizer, "more homes", Mode.EXPLAINED, decide_first=True)
+    with pytest.raises(InvalidInputError, match="without a reason"):
+        model(torch.zeros(1, 2, 256, 32), [prompt], ["New buildings: <SEG>"])
