@@ -87,7 +87,7 @@ class ReasonerConfig:
     max_query_tokens: int = 1024
     """Bound on the tokens of one query; a longer one is refused."""
     decide_first: bool = False
-    """Whether an explained answer is asked for in two turns, first briefly and then with its reason, as the
+    """Whether an explained answer is asked for in two turns, first briefly and then for its reason, as the
     model was trained; the paper's model gives its reason without having answered before."""
     prefix_cache_bytes: int = 256 * 2**20
     """Bound on the key-value caches that are kept for pairs already seen; 0 keeps none."""
