@@ -144,7 +144,7 @@ class ReasonerTokenizer:
 
 
 class TextStream:
-    """Turns ids into text piece by piece; the pieces joined begin `visible` of all ids.
+    """Turns ids into text piece by piece; joined, the pieces are the beginning of `visible` of all ids.
 
     Holds back what may still change or vanish: unfinished UTF-8 and the run of spaces and colons
     that leads in `<SEG>`.
