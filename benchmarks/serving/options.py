@@ -24,6 +24,7 @@ from reasoncd.v1 import describe_pb2, features_pb2, mask_decoder_pb2_grpc, tenso
 from reasoncd.v1 import mask_decoder_pb2 as pb
 from services.serving.applications import MASK_DECODER, Application
 from services.serving.cluster import LocalCluster
+from services.vision_encoder.config import mini
 
 ECHO = Application(
     name="echo",
@@ -37,7 +38,7 @@ ECHO = Application(
 PORT = 19470
 DIRECT_PORTS = range(40000, 40010)
 METADATA = (("application", ECHO.name),)
-FUSED = (2, 96, 64, 64)
+FUSED = mini().fused_shape
 """`mini`'s fused maps of one pair: 1.5 MiB in bfloat16."""
 
 
@@ -76,7 +77,9 @@ Call = Callable[[mask_decoder_pb2_grpc.MaskDecoderStub], object]
 
 
 def _calls() -> dict[str, Call]:
-    seg = tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=(1, FUSED[1]), data=bytes(4 * FUSED[1]))
+    seg = tensor_pb2.Tensor(
+        dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=(1, FUSED[-3]), data=bytes(4 * FUSED[-3])
+    )
     size = 2 * prod(FUSED)
     fused = tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_BFLOAT16, shape=FUSED, data=bytes(size))
     sent = pb.DecodeRequest(fused_map=features_pb2.Features(tensor=fused), seg_embeddings=seg)

@@ -39,7 +39,6 @@ class Answering:
         self.decoding = decoding
         self._stream = TextStream(tokenizer)
         self._read = 0
-        self._said = ""
 
     def events(self) -> list[ReasonEvent]:
         """What came since the last call: text, and the end once the decoding is finished."""
@@ -48,12 +47,11 @@ class Answering:
         fresh = self.decoding.token_ids[self._read :]
         self._read += len(fresh)
         pieces = [self._stream.push(token) for token in fresh]
-        self._said += "".join(pieces)
         return [ReasonText(text=piece) for piece in pieces if piece]
 
     def _last_events(self) -> list[ReasonEvent]:
         generation = self.decoding.result()
-        rest = generation.text.removeprefix(self._said)
+        rest = self._stream.advance(generation.text)
         seg = generation.seg_embedding
         return [
             *([ReasonText(text=rest)] if rest else []),

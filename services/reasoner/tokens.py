@@ -161,9 +161,10 @@ class TextStream:
         text = self._tokenizer.decode(self._ids)
         if text.endswith("\ufffd"):
             return ""
-        return self._advance(trim_answer(text))
+        return self.advance(trim_answer(text))
 
-    def _advance(self, text: str) -> str:
+    def advance(self, text: str) -> str:
+        """What of a text that begins with the pieces so far is new."""
         piece = text[len(self._sent) :]
         self._sent += piece
         return piece

@@ -98,7 +98,7 @@ def measure_maps(stage: VisionStage, pairs: Sequence[LabelledPair], where: str) 
         for row, target in enumerate(MAIN_ROWS):
             c = Confusion.of(maps[row], truths[row])
             pixels[number, row] = c.tp, c.fp, c.fn
-            opposite = truths[row + 1 if TARGETS[target].direction == "gain" else row - 1]
+            opposite = truths[MAIN_TARGETS.index(TARGETS[target].reversed)]
             marked = int(np.count_nonzero(maps[row]))
             wrong[number] += int(np.count_nonzero(maps[row] & (opposite == 1))), marked
             if there[target] in (0, 1):

@@ -33,6 +33,9 @@ _OF_CLASS = np.array([[MEMBERSHIP[t.cls][code] == YES for code in LandCover] for
 """(targets, codes) -> whether a code surely belongs to the target's class."""
 _BUILDING_CHANGE = next(i for i, t in enumerate(TARGETS) if t.key == "building.change")
 
+_ROW = {target: row for row, target in enumerate(TARGETS)}
+_DIRECTED = [target.direction in ("gain", "loss") for target in TARGETS]
+
 SMALLEST_CHANGE = 24
 """Pixels from which a change counts as there; fewer are an artefact of resampled labels."""
 
@@ -97,7 +100,7 @@ def choose_targets(
     there = np.flatnonzero(presence == YES)
     absent = np.flatnonzero(presence == NO)
     opposite = np.array(
-        [i for i in absent if any(_is_opposite(TARGETS[i], TARGETS[j]) for j in there)], dtype=np.intp
+        [i for i in absent if _DIRECTED[i] and _ROW[TARGETS[i].reversed] in there], dtype=np.intp
     )
     staying = absent[:0] if shown is None else absent[shown[absent]]
     chosen: list[int] = []
@@ -113,10 +116,6 @@ def choose_targets(
         weights = _WEIGHTS[pool]
         chosen.append(int(rng.choice(pool, p=weights / weights.sum())))
     return chosen
-
-
-def _is_opposite(a: Target, b: Target) -> bool:
-    return a.cls == b.cls and {a.direction, b.direction} == {"gain", "loss"}
 
 
 def transform(pair: LabelledPair, rng: np.random.Generator, *, swap_dates: bool = True) -> LabelledPair:

@@ -103,14 +103,23 @@ class VisionStage(Stage):
         if part == "decoder":
             for left in (self.encoder, self.land_head, self.change_head):
                 left.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "VisionStage":
+        """Training mode for all but features that stay: their batch statistics stay too."""
+        super().train(mode)
+        if self.learns == "decoder":
+            self.encoder.eval()
+        return self
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         """The batch's losses by name; `loss` is what is minimised."""
-        if self.learns == "decoder":
-            return self._asked(self._settled_map(batch.images), batch)
         with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
+        if self.learns == "decoder":
+            return self._asked(fused, batch)
+        with self.autocast(batch.images):
             land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
             change = self.change_head(fused, batch.lands)
         dense = LAND_WEIGHT * land + CHANGE_WEIGHT * change
@@ -118,14 +127,6 @@ class VisionStage(Stage):
             return {"land": land, "change": change, "loss": dense}
         asked = self._asked(fused, batch)
         return {**asked, "land": land, "change": change, "loss": asked["loss"] + dense}
-
-    @torch.no_grad()
-    def _settled_map(self, images: Tensor) -> Tensor:
-        """The fused map by an encoder that learns no more, its batch statistics included."""
-        self.encoder.eval()
-        with self.autocast(images):
-            fused: Tensor = self.encoder(images)
-        return fused
 
     def _asked(self, fused: Tensor, batch: PairBatch) -> dict[str, Tensor]:
         """Losses of the decoder's answers to the batch's questions."""

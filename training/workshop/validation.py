@@ -45,7 +45,7 @@ def validate_vision(stage: VisionStage, pairs: Sequence[LabelledPair]) -> Mappin
         there = presence_of_targets(pair)
         for row, i in enumerate(MAIN_ROWS):
             sums[i] += Confusion.of(maps[row], truths[row])
-            opposite = truths[row + 1 if TARGETS[i].direction == "gain" else row - 1]
+            opposite = truths[MAIN_TARGETS.index(TARGETS[i].reversed)]
             wrong += int(np.count_nonzero(maps[row] & (opposite == 1)))
             marked += int(np.count_nonzero(maps[row]))
             score = float(out.presence_logits[row])
