@@ -8,7 +8,7 @@ import typer
 
 from training.commands.ablate import ablate
 from training.commands.prepare import app as prepare_app
-from training.commands.stages import adopt, export, fit, pretrain, run
+from training.commands.stages import adopt, average, export, fit, pretrain, run
 from training.commands.trials import compare_sam, overhead, probe
 
 # What computes is imported where it is used, so that --help stays quick.
@@ -27,6 +27,7 @@ app.command()(pretrain)
 app.command()(fit)
 app.command()(overhead)
 app.command()(adopt)
+app.command()(average)
 app.command()(probe)
 app.command("compare-sam")(compare_sam)
 app.command()(export)

@@ -1,4 +1,4 @@
-"""`reasoncd-train run`, `pretrain`, `fit`, `adopt` and `export`: all that leads to a checkpoint."""
+"""`reasoncd-train run`, `pretrain`, `fit`, `adopt`, `average`, `export`: what leads to a checkpoint."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -36,6 +36,14 @@ class Stage(StrEnum):
     REASONER = "reasoner"
     JOINT = "joint"
     ALL = "all"
+
+
+class Averaged(StrEnum):
+    """What `average` takes."""
+
+    VISION = "vision"
+    REASONER = "reasoner"
+    JOINT = "joint"
 
 
 _PRETRAINED = (Stage.BANK, Stage.SAM, Stage.CLIP)
@@ -123,6 +131,30 @@ def adopt(
         if not begin_from(checkpoint, workshop.folder, workshop.recipe):
             say("the recipe's reasoner is another one; its stage starts anew against the same prompt space")
         say(f"{workshop.folder} goes on from {checkpoint}")
+
+
+def average(
+    stage: Annotated[Averaged, typer.Argument(help="The stage whose finished weights are averaged.")],
+    of: Annotated[
+        list[Path],
+        typer.Option(help="Working folder of one training; give it twice or more.", show_default=False),
+    ],
+    folder: Annotated[
+        Path,
+        typer.Option(
+            help="Working folder of the mean: of the same checkpoint, and the stage never ran there."
+        ),
+    ],
+    recipe: RecipeOption = "mini",
+) -> None:
+    """Make the mean of several trainings of one stage that of another working folder."""
+    with one_sentence():
+        into = open_workshop(recipe, folder, 1, True)
+        from training.workshop.averaging import average as mean
+        from training.workshop.workshop import Workshop
+
+        path = mean(stage.value, [Workshop(into.recipe, place, into.say) for place in of], into)
+        say(f"wrote {path}: the mean of {len(of)} trainings")
 
 
 def export(
