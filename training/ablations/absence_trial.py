@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reasoncd.manifest import Thresholds
 from reasoncd.ontology import MAIN_TARGETS, TARGETS, Target
 from reasoncd.ports import Mode
-from services.mask_decoder.model import Prompts
+from services.mask_decoder.model import OppositePrompts, Prompts
 from services.reasoner.generation import Generation
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
@@ -153,6 +153,8 @@ def _vision(plan: Plan, table: torch.Tensor) -> tuple[VisionStage, Thresholds]:
     stage = plan.workshop.vision_stage()
     plan.workshop.load_finished(stage, "vision")
     stage.eval()
+    if stage.decoder.config.both_orders:
+        stage.decoder.opposites = OppositePrompts(table.cpu())
     real = plan.workshop.training.bank.real_data
     count, size = plan.workshop.training.calibration_pairs, plan.recipe.vision.image_size
     kind: PairKind = "composite" if real else "scene"
@@ -222,9 +224,8 @@ def _verdicts(
         return told, empty
     images = stack_images([pair]).to(vision.table.rows.device)
     seg = torch.stack([embedding for _, _, embedding in spoken])
-    out = vision.decoder(
-        vision.encoder(images.float()), Prompts(seg=seg), seg.new_zeros(len(seg), dtype=torch.long)
-    )
+    handed = vision.encoder.for_decoder(images.float())
+    out = vision.decoder.answer(handed, Prompts(seg=seg), seg.new_zeros(len(seg), dtype=torch.long))
     probability = torch.sigmoid(vision.decoder.to_input_size(out.mask_logits))
     presence = torch.sigmoid(out.presence_logits)
     for place, (i, answer, _) in enumerate(spoken):

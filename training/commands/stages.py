@@ -43,7 +43,6 @@ class Averaged(StrEnum):
 
     VISION = "vision"
     REASONER = "reasoner"
-    JOINT = "joint"
 
 
 _PRETRAINED = (Stage.BANK, Stage.SAM, Stage.CLIP)
@@ -141,19 +140,14 @@ def average(
     ],
     folder: Annotated[
         Path,
-        typer.Option(
-            help="Working folder of the mean: of the same checkpoint, and the stage never ran there."
-        ),
+        typer.Option(help="Working folder of the mean: it adopted the same checkpoint, and trained nothing."),
     ],
-    recipe: RecipeOption = "mini",
 ) -> None:
-    """Make the mean of several trainings of one stage that of another working folder."""
+    """Make the mean of several trainings of one stage what another working folder has finished."""
     with one_sentence():
-        into = open_workshop(recipe, folder, 1, True)
         from training.workshop.averaging import average as mean
-        from training.workshop.workshop import Workshop
 
-        path = mean(stage.value, [Workshop(into.recipe, place, into.say) for place in of], into)
+        path = mean(stage.value, of, folder)
         say(f"wrote {path}: the mean of {len(of)} trainings")
 
 

@@ -11,42 +11,51 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from reasoncd.errors import CheckpointError, InvalidInputError
+from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
 from training.prompt_table import kept_space, kept_table
 from training.run.loop import WEIGHTS_FILE
 from training.stages.vision import TRAINING_HEADS
-from training.workshop.workshop import Workshop
 
 
-def average(stage: str, trainings: Sequence[Workshop], into: Workshop) -> Path:
+def average(stage: str, trainings: Sequence[Path], into: Path) -> Path:
     """Make the mean of finished weights the finished weights of another working folder.
 
     Args:
-        stage: `vision`, `reasoner` or `joint`.
-        trainings: working folders in which the stage has finished, two or more.
-        into: the working folder of the mean; it has the same prompt table, and the stage never ran there.
+        stage: `vision` or `reasoner`. Joint tuning has no mean: each belongs to what it began with.
+        trainings: working folders in which the stage was trained to its end, two or more.
+        into: the working folder of the mean; it has the same prompt table, and neither the stage nor joint
+            tuning, which an export would prefer, ever ran there.
 
     Returns:
         The file that was written: float32, numbers that are no floats as in the last of `trainings`. Heads
         that only training has are left out where not all have them.
 
     Raises:
-        InvalidInputError: fewer than two are given, or the stage ran in `into`.
-        NotFoundError: the stage has not finished in one of them, or a folder has no settled table.
+        InvalidInputError: fewer than two are given, one is given twice, or the stage or joint tuning ran in
+            `into`.
+        NotFoundError: the stage was not trained to its end in one of them, or a folder has no settled table.
         CheckpointError: they were trained against different prompt tables, or by recipes of other sizes.
     """
-    if len(trainings) < 2:
-        raise InvalidInputError("one training is no mean; name two or more with --of")
-    place = into.folder / stage
-    if taken := [name for name in (WEIGHTS_FILE, "latest") if (place / name).exists()]:
-        raise InvalidInputError(f"{place / taken[0]} is there already; name a folder where {stage} never ran")
+    if len({one.resolve() for one in trainings}) < max(len(trainings), 2):
+        raise InvalidInputError("one training is no mean; name two or more different folders with --of")
+    place = into / stage
+    for taken in (place / WEIGHTS_FILE, place / "latest", into / "joint"):
+        if taken.exists():
+            raise InvalidInputError(f"{taken} is there already; name a folder that nothing was trained in")
     for one in trainings:
-        _same_prompts(one.folder, into.folder)
-    mean = _mean([one.weights_of(stage) for one in trainings])
+        _same_prompts(one, into)
+    mean = _mean([_trained(one, stage) for one in trainings])
     place.mkdir(parents=True, exist_ok=True)
     part = place / f"{WEIGHTS_FILE}.part"
     save_file(mean, part)
     return part.replace(place / WEIGHTS_FILE)
+
+
+def _trained(folder: Path, stage: str) -> Path:
+    path = folder / stage / WEIGHTS_FILE
+    if not path.exists():
+        raise NotFoundError(f"{path} is not there; train {stage} there to its end first")
+    return path
 
 
 def _same_prompts(folder: Path, into: Path) -> None:
@@ -60,15 +69,14 @@ def _same_prompts(folder: Path, into: Path) -> None:
 
 def _mean(files: Sequence[Path]) -> dict[str, Tensor]:
     states = [load_file(file) for file in files]
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    for file, found in zip(files, shapes, strict=True):
-        for name, shape in (found | shapes[0]).items():
-            if not name.startswith(TRAINING_HEADS) and not found.get(name) == shape == shapes[0].get(name):
-                raise CheckpointError(
-                    f"{name} is not the same size in {file} as in {files[0]}; average trainings of one recipe"
-                )
-    shared = [name for name in states[-1] if all(name in state for state in states)]
-    return {name: _mean_of([state[name] for state in states]) for name in shared}
+    sizes = [{(n, t.shape) for n, t in state.items() if not n.startswith(TRAINING_HEADS)} for state in states]
+    for file, found in zip(files, sizes, strict=True):
+        if odd := sorted(name for name, _ in found ^ sizes[0]):
+            raise CheckpointError(
+                f"{odd[0]} is not the same size in {file} as in {files[0]}; average trainings of one recipe"
+            )
+    shared = set.intersection(*(set(state) for state in states))
+    return {name: _mean_of([state[name] for state in states]) for name in sorted(shared)}
 
 
 def _mean_of(tensors: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from safetensors.torch import load_file
 
 from training.data.batches import BatchSource
-from training.data.fixed_pairs import validation_pairs
+from training.data.fixed_pairs import PairKind, validation_pairs
 from training.run.loop import run_stage
 from training.stages.vision import VisionStage
 from training.workshop.validation import validate_vision
@@ -28,7 +28,9 @@ def compare_frozen_sam(
     """
     staged = workshop.training
     plan = staged.vision
-    fixed = validation_pairs("composite" if staged.bank.real_data else "scene", "validation", pairs, 0).pairs
+    kind: PairKind = "composite" if staged.bank.real_data else "scene"
+    size = workshop.recipe.vision.image_size
+    fixed = validation_pairs(kind, "validation", pairs, 0, size=size).pairs
     source = BatchSource(
         workshop.bank(),
         batch_size=plan.run.micro_batch,
@@ -50,6 +52,6 @@ def compare_frozen_sam(
 
 def _start(workshop: Workshop) -> VisionStage:
     stage = workshop.vision_stage()
-    stage.load_state_dict(load_file(workshop.weights_of("vision")))
+    workshop.load_finished(stage, "vision")
     stage.table.settled = True
     return stage

@@ -158,7 +158,6 @@ class Workshop:
             load_sam(stage.encoder.sam, self.weights_of("sam"))
         stage.freeze_pretrained(sam=True, early_backbone=pretrained)
         stage.learn_only(plan.learns)
-        stage.click_share = plan.click_share
         source = BatchSource(
             self.bank(),
             batch_size=plan.run.micro_batch,
@@ -270,6 +269,7 @@ class Workshop:
         """Stage (a) with random weights, as the recipe sizes it."""
         torch.manual_seed(self.training.vision.run.seed)
         stage = VisionStage(self.recipe.vision, self.recipe.decoder, self.recipe.losses)
+        stage.click_share = self.training.vision.click_share
         keep_depthwise_in_float32(stage.encoder)
         return stage
 

@@ -72,6 +72,14 @@ def test_vision_arms_share_the_table_and_differ_in_the_encoder(plan_of: PlanOf, 
     assert not any(name.startswith("encoder.fpn.") for name in off)
 
 
+def test_vision_arms_are_corrected_as_often_as_the_recipe_says(plan_of: PlanOf) -> None:
+    recipe = recipes.paper_tiny()
+    vision = replace(recipe.staged.vision, click_share=0.6)
+    plan = plan_of(AblationName.FUSION, replace(recipe, stages=replace(recipe.staged, vision=vision)))
+    for arm in plan.ablation.arms:
+        assert plan.workshop_of(arm, "vision", seed=0).vision_stage().click_share == 0.6
+
+
 def test_real_composites_against_as_many_scenes(
     plan_of: PlanOf, fake_data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,8 +93,15 @@ def test_real_composites_against_as_many_scenes(
     assert {row.measure for row in report.rows} >= {"macro F1, composites", "macro F1, scenes"}
 
 
-def test_absence_by_the_head_and_by_the_language_model(plan_of: PlanOf) -> None:
-    report = run_ablation(plan_of(AblationName.ABSENCE), seeds=1)
+def _in_both_orders() -> Recipe:
+    recipe = recipes.paper_tiny()
+    vision, decoder = replace(recipe.vision, both_orders=True), replace(recipe.decoder, both_orders=True)
+    return replace(recipe, vision=vision, decoder=decoder, samples=None)
+
+
+@pytest.mark.parametrize(("recipe", "steps"), [(recipes.paper_tiny(), 2), (_in_both_orders(), 1)])
+def test_absence_by_the_head_and_by_the_language_model(plan_of: PlanOf, recipe: Recipe, steps: int) -> None:
+    report = run_ablation(plan_of(AblationName.ABSENCE, recipe, steps=steps), seeds=1)
     measured = {row.measure for row in report.rows}
     for name in ("called absent", "map empty"):
         assert measured >= {f"{level}: {name}, scenes" for level in ("N0", "N1", "N2")}
