@@ -4,6 +4,7 @@ Where the encoders answer over a wire, tiles can be encoded ahead in threads whi
 work; which thread makes a tile changes no byte of it.
 """
 
+from collections import deque
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from types import TracebackType
@@ -16,6 +17,9 @@ from gateway.tiling import Tiling, Window
 from reasoncd.ports import VisionEncoder
 from reasoncd.rpc.scope import CallScope
 from reasoncd.tensors import Tensor
+
+AHEAD = 32
+"""Tiles that are begun before their turn, at most. They lie ready beside the cache, outside of its bound."""
 
 
 class PairFeatures:
@@ -43,6 +47,7 @@ class PairFeatures:
         self._vision, self._images, self._tiling = vision, images, tiling
         self._cache, self._scope, self._pool = cache, scope, pool
         self._key = pair_key(images, vision.describe())
+        self._later: deque[Window] = deque()
         self._ahead: dict[Window, Future[Tensor]] = {}
 
     def __enter__(self) -> "PairFeatures":
@@ -51,16 +56,17 @@ class PairFeatures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._later.clear()
         for ahead in self._ahead.values():
             ahead.cancel()
         self._ahead.clear()
 
     def begin(self) -> None:
-        """Start to encode the tiles, in order, if there are threads for it."""
+        """Start to encode the first tiles if there are threads; others follow as those are taken."""
         if self._pool is not None:
-            for window in self._tiling.windows:
-                # A context can be entered by one thread at a time, so each tile has its own copy.
-                self._ahead[window] = self._pool.submit(copy_context().run, self._make_tile, window)
+            self._later.extend(self._tiling.windows)
+            for _ in range(AHEAD):
+                self._begin_next(self._pool)
 
     def overview(self) -> Tensor:
         """Of the whole images: bfloat16 (2, N, C), for the reasoner."""
@@ -72,12 +78,22 @@ class PairFeatures:
         return self._cache.get_or_make((self._key, "overview"), make)
 
     def tile(self, window: Window) -> Tensor:
-        """Of one tile: bfloat16 (C, h, w), for the mask decoder."""
+        """Of one tile: bfloat16 (*fused_shape), for the mask decoder."""
         ahead = self._ahead.pop(window, None)
+        if ahead is None and window in self._later:
+            self._later.remove(window)
+        elif self._pool is not None:
+            self._begin_next(self._pool)
         # A tile that no thread has begun is made here: the threads may be busy with other pairs.
         if ahead is None or ahead.cancel():
             return self._make_tile(window)
         return ahead.result()
+
+    def _begin_next(self, pool: Executor) -> None:
+        if self._later:
+            window = self._later.popleft()
+            # A context can be entered by one thread at a time, so each tile has its own copy.
+            self._ahead[window] = pool.submit(copy_context().run, self._make_tile, window)
 
     def _make_tile(self, window: Window) -> Tensor:
         def make() -> Tensor:

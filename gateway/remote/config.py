@@ -29,8 +29,9 @@ class RemoteConfig:
     """Of one call whose request has no nearer deadline."""
     concurrent: bool = True
     """Whether tiles are encoded while the reasoner is at work; the answers are the same."""
-    cache_bytes: int = CACHE_BYTES
-    """Bound of the features kept for further questions on a pair."""
+    cache_bytes: int = 2 * CACHE_BYTES
+    """Bound of the features kept for further questions on a pair. Twice that of a process that holds the
+    model too: the 324 tiles of a pair of 3,400 pixels a side in `mini`."""
     retry_ratio: float = 0.1
     """Retries that each call earns its service; see `RetryBudget`."""
     retry_reserve: int = 20

@@ -40,7 +40,7 @@ class RemoteMaskDecoder:
         boxes: NDArray[np.float32] | None = None,
         previous_logits: NDArray[np.float32] | None = None,
     ) -> DecodedMasks:
-        """bfloat16 (C, h, w) and float32 (Q, D) -> one mask a query, as the port says.
+        """bfloat16 (*fused_shape) and float32 (Q, D) -> one mask a query, as the port says.
 
         Raises:
             ReplacedError: the decoder was replaced.

@@ -48,7 +48,7 @@ class RemoteVisionEncoder:
         return read_features(response.clip_tokens, "clip_tokens", self.describe())
 
     def encode_for_decoding(self, images: NDArray[np.uint8]) -> Tensor:
-        """uint8 (2, S, S, 3) -> bfloat16 (C, h, w).
+        """uint8 (2, S, S, 3) -> bfloat16 (*fused_shape).
 
         Raises:
             ReplacedError, ReasonCDError: as above.

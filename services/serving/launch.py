@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=default_threads(), help="of torch in each replica")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:NUMBER")
     parser.add_argument("--dtype", default="auto", help="auto, float32 or bfloat16")
-    parser.add_argument("--cache-bytes", default="256MiB", help="of features that a replica keeps")
+    parser.add_argument("--cache-bytes", default="512MiB", help="of features that a replica keeps")
     parser.add_argument("--batch-size", default="8", help="1 switches batching off")
     parser.add_argument("--batch-wait-ms", default="0", help="pause before a batch that is not full")
     parser.add_argument("--metrics", default="", help="HOST:PORT of one page with all replicas' metrics")

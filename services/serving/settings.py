@@ -6,7 +6,7 @@
 | `REASONCD_DEVICE` | torch device: `cpu`, `cuda`, `cuda:0` | `cpu` |
 | `REASONCD_DTYPE` | `auto`, `float32` or `bfloat16`, for the parts that can choose | `auto` |
 | `REASONCD_THREADS` | torch's threads | what torch takes |
-| `REASONCD_CACHE_BYTES` | bound of the features kept, like `268435456` or `256MiB` | 256 MiB |
+| `REASONCD_CACHE_BYTES` | bound of the features kept, like `536870912` or `512MiB` | 512 MiB |
 | `REASONCD_MAX_REQUESTS` | requests held at once, told in Describe | 16 |
 | `REASONCD_BATCH_SIZE` | requests computed together at most; 1 switches batching off | 8 |
 | `REASONCD_BATCH_WAIT_MS` | pause before a batch that is not full, in ms | 0 |
@@ -49,7 +49,7 @@ class ServingSettings:
     """`auto` leaves the choice to the part."""
     threads: int | None = None
     """Of torch; None leaves them as they are."""
-    cache_bytes: int = 256 * 2**20
+    cache_bytes: int = 512 * 2**20
     """Bound of the features kept for further requests."""
     max_requests: int = 16
     """Requests held at once. Serve keeps the bound; here it is only told."""
@@ -134,7 +134,7 @@ def _milliseconds(variable: str, text: str) -> float:
 def _bytes(variable: str, text: str) -> int:
     found = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB|)", text)
     if found is None:
-        raise _wrong(variable, text, "bytes, like 268435456 or 256MiB")
+        raise _wrong(variable, text, "bytes, like 536870912 or 512MiB")
     return int(found[1]) * _UNITS[found[2]]
 
 
