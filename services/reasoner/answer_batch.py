@@ -49,7 +49,7 @@ class AnswerBatch:
     def advance(self) -> list[Outcome]:
         """Run one pass of all answers.
 
-        One that begins its second turn is fed the whole follow-up, a dozen ids, and the others wait for that
+        One that begins its second turn is fed the whole follow-up, a few ids, and the others wait for that
         pass.
 
         Returns:

@@ -1,9 +1,9 @@
 """Answers that the model was trained to give, as a source of guesses for decoding.
 
 Known answers form a trie over token ids; where it does not branch, what follows is a guess. An explained
-answer begins with a reason in free words, which no trie holds, but it ends as a short answer does: where a
-reason's full stop is decoded, a second trie is entered. Guesses cost little where they are wrong, so nothing
-here has to know what was asked.
+answer of one turn begins with a reason in free words, which no trie holds, but it ends as a short answer
+does: where a reason's full stop is decoded, a second trie is entered. Guesses cost little where they are
+wrong, so nothing here has to know what was asked.
 """
 
 from collections.abc import Iterable, Sequence

@@ -109,7 +109,7 @@ def model(make_model: MakeModel) -> ReasonerModel:
     return make_model()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def clip_tokens() -> torch.Tensor:
     return torch.randn(3, 2, 5, 12, generator=torch.Generator().manual_seed(5))
 

@@ -178,6 +178,87 @@ def test_an_answer_is_told_after_its_reason(make_model: MakeModel, clip_tokens: 
     )
 
 
+def teach_two_turns(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: str) -> ReasonerModel:
+    """Train until the model answers `answer` in its first turn, and writes `<SEG>` in its reason."""
+    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
+    for _ in range(400):
+        out = model(clip.unsqueeze(0), [prompt], [answer], reasons=["Homes <SEG> stand."])
+        loss = torch.nn.functional.cross_entropy(out.answer_logits[0], out.answer_labels[0])
+        if loss < 0.02:
+            return model.eval()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    raise AssertionError("the tiny model did not learn its answer")
+
+
+@pytest.fixture(scope="module")
+def decided(make_model: MakeModel, clip_tokens: torch.Tensor) -> tuple[ReasonerModel, Prompt]:
+    """A model that answers with `<SEG>` in its first turn too."""
+    model = make_model(1)
+    prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
+    return teach_two_turns(model, prompt, clip_tokens[0], "New buildings: <SEG>"), prompt
+
+
+def test_a_reason_draws_no_map_of_what_was_refused(make_model: MakeModel, clip_tokens: torch.Tensor) -> None:
+    model = make_model(1)
+    prompt = build_prompt(model.tokenizer, QUERIES[0], Mode.EXPLAINED, decide_first=True)
+    teach_two_turns(model, prompt, clip_tokens[0], REFUSAL)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    found = generate(model, prefix, prompt.suffix, limit=32, first_turn=first_turn_of(prompt))
+    assert model.tokenizer.seg_id in found.token_ids
+    assert found.text == f"Homes stand. {REFUSAL}"
+    assert (found.seg_embedding, found.seg_probability) == (None, 0.0)
+
+
+@pytest.mark.parametrize("room", [0, 1, 20])
+def test_the_first_turns_seg_counts_wherever_it_is_cut_off(
+    decided: tuple[ReasonerModel, Prompt], clip_tokens: torch.Tensor, short_guesses: Guesses, room: int
+) -> None:
+    model, prompt = decided
+    answer = model.tokenizer.encode_answer("New buildings: <SEG>")
+    # At the limit, one before end-of-text, with room to spare.
+    limit = answer.index(model.tokenizer.seg_id) + 1 + room
+    first, seg = oracle(model, clip_tokens[0], prompt, limit)
+    assert tuple(first) == answer[:limit]
+    before = [*(token for token in first if token != model.tokenizer.eos_id), *prompt.follow_up]
+    reason, other = oracle(model, clip_tokens[0], prompt, limit, before=before)
+    assert seg is not None
+    assert (other is None) == (model.tokenizer.seg_id not in reason)
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    for guesses in (None, short_guesses):
+        turn = first_turn_of(prompt, guesses)
+        found = generate(model, prefix, prompt.suffix, limit=limit, guesses=guesses, first_turn=turn)
+        check(found, [*reason, *first], seg)
+        assert room < 20 or found.text == "Homes stand. New buildings"
+    (row,) = generate_batch(model, clip_tokens[:1], [prompt], limit=limit)
+    check(row, [*reason, *first], seg)
+    if room == 20:
+        assert other is not None
+        assert not torch.allclose(other, seg, atol=1e-2)
+
+
+def test_what_was_meant_outlasts_a_beginning_again(
+    decided: tuple[ReasonerModel, Prompt], clip_tokens: torch.Tensor, short_guesses: Guesses
+) -> None:
+    model, prompt = decided
+    prefix = prefill(model, clip_tokens[0], prompt.prefix)
+    whole = generate(model, prefix, prompt.suffix, limit=32, first_turn=first_turn_of(prompt))
+    for guesses in (None, short_guesses):
+        turn = first_turn_of(prompt, guesses)
+        passes = generate(model, prefix, prompt.suffix, limit=32, first_turn=turn).passes
+        for after in range(1, passes):
+            decoding = Decoding(model, prompt.suffix, limit=32, first_turn=turn)
+            rows = Rows(model, [prefix])
+            for _ in range(after):
+                step(rows, [decoding])
+            decoding.rewind()
+            rows = Rows(model, [prefix])
+            while not decoding.finished:
+                step(rows, [decoding])
+            check(decoding.result(), list(whole.token_ids), whole.seg_embedding)
+
+
 @pytest.mark.parametrize("answer", ["New buildings: <SEG>", "Vegetation to roads: <SEG>", REFUSAL])
 def test_a_taught_model_walks_the_trie_in_fewer_passes(
     make_model: MakeModel, clip_tokens: torch.Tensor, short_guesses: Guesses, answer: str
