@@ -145,13 +145,7 @@ class Pipeline:
                 tokens = features.overview()
                 tell(Event(stage="encode", done=1, total=1))
                 encoded = clock()
-                understood: list[Meaning] = []
-                for number, query in enumerate(queries):
-                    began = clock()
-                    done = self._reason(tokens, query, mode, number, len(queries), scope, tell)
-                    understood.append(self._meaning(done))
-                    reason_s[number] = clock() - began
-                meanings = understood
+                meanings, reason_s = self._understand(tokens, queries, mode, scope, tell)
             if clicks and meanings[0].seg_embedding is None:
                 raise InvalidInputError(
                     "clicks correct a map, but the question has none; ask about land cover"
@@ -187,6 +181,25 @@ class Pipeline:
                 on_detection(len(detections), found)
             detections.append(found)
         return detections
+
+    def _understand(
+        self,
+        tokens: Tensor,
+        queries: Sequence[str],
+        mode: Mode,
+        scope: CallScope,
+        tell: Callable[[Event], None],
+    ) -> tuple[list[Meaning], list[float]]:
+        """What each question means, and the seconds that it took."""
+        meanings: list[Meaning] = []
+        seconds: list[float] = []
+        for number, query in enumerate(queries):
+            began = time.perf_counter()
+            meanings.append(
+                self._meaning(self._reason(tokens, query, mode, number, len(queries), scope, tell))
+            )
+            seconds.append(time.perf_counter() - began)
+        return meanings, seconds
 
     def _meaning(self, done: ReasonDone) -> Meaning:
         """What a reasoner's answer means, and who gave it."""

@@ -48,11 +48,11 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     """
     checkpoint = Checkpoint.open(path)
     vision, mask = _sizes_of(checkpoint)
-    for component, own, wanted in (
-        ("vision_encoder", vision, recipe.vision),
-        ("mask_decoder", mask, recipe.decoder),
+    for component, fits in (
+        ("vision_encoder", _encoder_grows_into(vision, recipe.vision)),
+        ("mask_decoder", _decoder_grows_into(mask, recipe.decoder)),
     ):
-        if not _grows_into(own, wanted):
+        if not fits:
             raise CheckpointError(
                 f"checkpoint {path} has a {component} of other sizes than the recipe {recipe.preset}; "
                 "use the recipe that it was trained by"
@@ -97,18 +97,17 @@ def _sizes_of(checkpoint: Checkpoint) -> tuple[VisionEncoderConfig, MaskDecoderC
     )
 
 
-def _grows_into(
-    own: VisionEncoderConfig | MaskDecoderConfig, wanted: VisionEncoderConfig | MaskDecoderConfig
-) -> bool:
+def _encoder_grows_into(own: VisionEncoderConfig, wanted: VisionEncoderConfig) -> bool:
     """Whether a recipe has the checkpoint's sizes, or adds what changes nothing before it is trained."""
-    if isinstance(own, VisionEncoderConfig) and isinstance(wanted, VisionEncoderConfig):
-        blocks = wanted.fusion.context_blocks
-        fusion = replace(own.fusion, context_blocks=max(own.fusion.context_blocks, blocks))
-        return replace(own, fusion=fusion, both_orders=wanted.both_orders) == wanted
-    if isinstance(own, MaskDecoderConfig) and isinstance(wanted, MaskDecoderConfig):
-        reads = own.presence_reads_mask or wanted.presence_reads_mask
-        return replace(own, presence_reads_mask=reads, both_orders=wanted.both_orders) == wanted
-    return False
+    blocks = max(own.fusion.context_blocks, wanted.fusion.context_blocks)
+    fusion = replace(own.fusion, context_blocks=blocks)
+    return replace(own, fusion=fusion, both_orders=wanted.both_orders) == wanted
+
+
+def _decoder_grows_into(own: MaskDecoderConfig, wanted: MaskDecoderConfig) -> bool:
+    """As `_encoder_grows_into`."""
+    reads = own.presence_reads_mask or wanted.presence_reads_mask
+    return replace(own, presence_reads_mask=reads, both_orders=wanted.both_orders) == wanted
 
 
 def _grown(own: nn.Module, larger: nn.Module) -> dict[str, Tensor]:
