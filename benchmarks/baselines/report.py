@@ -51,6 +51,9 @@ READING = """
   spread, cut by Otsu's rule on each pair. *all positive*: every pixel.
 - Minutes are those of one thread. They are turned into steps by the pace of the first few, so that a busy
   machine trains as much as an idle one.
+- The budgets differ: the model is what its checkpoint is, after all the steps that its history tells of,
+  shared by all of its targets; the networks have these minutes for one target alone. `--minutes` gives them
+  more.
 """
 
 
