@@ -37,6 +37,11 @@ class Arm:
     absence_in_words: bool = False
     """The answer says that an absent change is absent, without `<SEG>`; no presence head judges."""
 
+    def trains_like(self, other: "Arm", recipe: Recipe) -> bool:
+        """Whether two arms are one and the same training, given the recipe of all."""
+        own = replace(self, name=other.name, recipe=other.recipe)
+        return own == other and self.recipe(recipe) == other.recipe(recipe)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
@@ -58,6 +63,10 @@ class Ablation:
     def __post_init__(self) -> None:
         if len(self.arms) < 2 or len({arm.name for arm in self.arms}) < len(self.arms):
             raise ValueError(f"ablation {self.name} needs at least two arms of different names")
+
+    def trains_like(self, other: "Ablation") -> bool:
+        """Whether an arm of the other would train the same here, whatever both are asked then."""
+        return (self.trial, self.same_pairs) == (other.trial, other.same_pairs)
 
     @property
     def steps(self) -> int:

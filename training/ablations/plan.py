@@ -1,7 +1,7 @@
 """What all arms of an ablation share: the working folder, how long they learn, what they are measured on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from reasoncd.errors import InvalidInputError
-from training.ablations.arms import Ablation, Arm
+from training.ablations.arms import ABLATIONS, Ablation, Arm
 from training.data.bank import PairBank, build_bank
 from training.data.fixed_pairs import FixedPairs, PairKind, validation_pairs
 from training.prompt_table import TABLE_FILE, kept_table
@@ -63,6 +63,18 @@ class Plan:
     def folder(self) -> Path:
         """Of this ablation's arms; those of other lengths have their own."""
         return self.workshop.folder / "ablations" / f"{self.ablation.name}-{self.steps}"
+
+    def run_folder(self, arm: Arm, seed: int) -> Path:
+        """Of one arm with one seed."""
+        return self.folder / arm.name / f"seed{seed}"
+
+    def alike(self, arm: Arm) -> Iterator[tuple["Plan", Arm]]:
+        """The arms of other ablations that train what this arm trains, in their plans."""
+        for other in ABLATIONS.values():
+            if other is self.ablation or not other.trains_like(self.ablation):
+                continue
+            plan = replace(self, ablation=other)
+            yield from ((plan, one) for one in other.arms if one.trains_like(arm, self.recipe))
 
     def start_files(self) -> dict[str, Path]:
         """The shared weights by what they are.

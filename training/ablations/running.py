@@ -1,6 +1,7 @@
 """Runs the arms of an ablation one after the other, each from where it was cut off, and writes the table."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from training.ablations.queries import load_queries
 from training.ablations.vision_trial import vision_arm
 from training.ablations.words_trial import words_arm
 from training.recipes import Recipe
+from training.run.loop import WEIGHTS_FILE
 from training.run.processes import world_size
 
 MEASURED_FILE = "measured.json"
@@ -80,7 +82,7 @@ def run_ablation(plan: Plan, *, seeds: int = 2, out: Path | None = None) -> Repo
 
 def _measures(plan: Plan, arm: Arm, seed: int, asked: Mapping[str, Any]) -> tuple[Measure, ...]:
     """Of one run: as it was measured before, or after training it to its end."""
-    folder = plan.folder / arm.name / f"seed{seed}"
+    folder = plan.run_folder(arm, seed)
     path = folder / MEASURED_FILE
     if path.exists():
         content = _read(path)
@@ -88,11 +90,28 @@ def _measures(plan: Plan, arm: Arm, seed: int, asked: Mapping[str, Any]) -> tupl
             plan.workshop.say(f"{plan.ablation.name}: {arm.name}, seed {seed} is measured already")
             return tuple(Measure.from_json(value, str(path)) for value in content["measures"])
     plan.workshop.say(f"{plan.ablation.name}: {arm.name}, seed {seed}")
+    _take_over(plan, arm, seed)
     measures = _TRIALS[plan.ablation.trial](plan, arm, seed, folder)
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"on": asked, "measures": [m.as_json() for m in measures]}), encoding="utf-8")
     part.replace(path)
     return measures
+
+
+def _take_over(plan: Plan, arm: Arm, seed: int) -> None:
+    """What another ablation has trained alike to its end is not trained again."""
+    weights = plan.run_folder(arm, seed) / WEIGHTS_FILE
+    if weights.exists():
+        return
+    for other, twin in plan.alike(arm):
+        trained = other.run_folder(twin, seed) / WEIGHTS_FILE
+        if trained.exists() and _settings_of(other) == _settings_of(plan):
+            plan.workshop.say(f"trained already as {twin.name} of {other.ablation.name}")
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            part = weights.with_suffix(".part")
+            shutil.copyfile(trained, part)
+            part.replace(weights)
+            return
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -108,18 +127,25 @@ def _read(path: Path) -> dict[str, Any]:
 def _keep_settings(plan: Plan, starts: Mapping[str, str]) -> None:
     """Arms of one folder must have begun alike; the first call writes down how."""
     settings = {"recipe": to_dict(plan.recipe), "steps": plan.steps, "starts": dict(starts)}
-    path = plan.folder / SETTINGS_FILE
-    if not path.exists():
+    kept = _settings_of(plan)
+    if kept is None:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, settings)
-    elif _as_now(read_json(path), path) != settings:
+        write_json(plan.folder / SETTINGS_FILE, settings)
+    elif kept != settings:
         raise InvalidInputError(
             f"arms in {plan.folder} began with another recipe or other weights; move that folder away"
         )
 
 
-def _as_now(kept: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Settings that an earlier version wrote, with the fields that recipes have got since."""
+def _settings_of(plan: Plan) -> dict[str, Any] | None:
+    """How the arms in a plan's folder began; None where there are none yet.
+
+    Those that an earlier version wrote get the fields that recipes have got since.
+    """
+    path = plan.folder / SETTINGS_FILE
+    if not path.exists():
+        return None
+    kept = read_json(path)
     recipe = from_dict(Recipe, kept.get("recipe", {}), where=f"{path}: recipe")
     return {**kept, "recipe": to_dict(recipe)}
 

@@ -137,6 +137,32 @@ def test_what_is_finished_is_not_repeated(plan_of: PlanOf, tmp_path: Path) -> No
     assert weights.stat().st_mtime_ns == written
 
 
+def test_what_another_ablation_has_trained_is_not_trained_again(plan_of: PlanOf) -> None:
+    first = plan_of(AblationName.MISSING_SEG, steps=3)
+    run_ablation(first, seeds=1)
+    said = first.workshop.say.__self__  # type: ignore[attr-defined]
+    second = plan_of(AblationName.LORA_TARGETS, steps=3)
+    run_ablation(second, seeds=1)
+    assert [line for line in said if "trained already" in line] == ["trained already as on of missing-seg"]
+    on, taken = (plan.folder / arm / "seed0" / WEIGHTS_FILE for plan, arm in ((first, "on"), (second, "qv")))
+    assert taken.read_bytes() == on.read_bytes()
+    # It is what its own training would have made.
+    (second.folder / "qv" / "seed0" / MEASURED_FILE).unlink()
+    taken.unlink()
+    (first.folder / "on" / "seed0" / WEIGHTS_FILE).rename(first.folder / "away")
+    run_ablation(second, seeds=1)
+    anew, kept = load_file(taken), load_file(first.folder / "away")
+    assert anew.keys() == kept.keys()
+    assert all(anew[name].equal(kept[name]) for name in kept)
+    # Another recipe trains for itself.
+    (first.folder / "away").rename(first.folder / "on" / "seed0" / WEIGHTS_FILE)
+    recipe = recipes.paper_tiny()
+    other = replace(recipe, losses=replace(recipe.losses, text=0.5))
+    said.clear()
+    run_ablation(plan_of(AblationName.LORA_RANK, other, steps=3), seeds=1)
+    assert not [line for line in said if "trained already" in line]
+
+
 def test_arms_that_began_otherwise_are_not_added_to(plan_of: PlanOf) -> None:
     plan = plan_of(AblationName.MISSING_SEG, steps=1)
     run_ablation(plan, seeds=1)
