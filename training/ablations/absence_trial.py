@@ -109,9 +109,7 @@ def questions_about(pairs: Sequence[LabelledPair]) -> list[Asked]:
         there, shown = presence_of_targets(pair), shown_targets(pair)
         for target in MAIN_TARGETS:
             row = TARGETS.index(target)
-            opposite = TARGETS.index(
-                replace(target, direction="loss" if target.direction == "gain" else "gain")
-            )
+            opposite = TARGETS.index(target.reversed)
             if there[row] == YES:
                 level = None
             elif there[row] == NO and there[opposite] in (NO, YES):

@@ -160,6 +160,22 @@ def engine_of(model: ReasonerModel) -> ReasonerEngine:
     )
 
 
+def learn(
+    model: ReasonerModel, loss_of: Callable[[], torch.Tensor], *, enough: float, steps: int = 400
+) -> ReasonerModel:
+    """Train every weight of a tiny model until its loss is small: it then answers what it was taught."""
+    # The frozen base of a random model cannot be steered by its adapter alone.
+    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
+    for _ in range(steps):
+        loss = loss_of()
+        if loss < enough:
+            return model
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    raise AssertionError("the tiny model did not learn its answers")
+
+
 @pytest.fixture(scope="session")
 def taught_model(make_model: MakeModel) -> ReasonerModel:
     """A tiny model that learned `LESSONS`: untrained ones only repeat one token."""
@@ -168,17 +184,12 @@ def taught_model(make_model: MakeModel) -> ReasonerModel:
     clip = torch.stack([to_torch(lesson.features).float() for lesson in LESSONS])
     prompts = [build_prompt(model.tokenizer, lesson.query, lesson.mode) for lesson in LESSONS]
     answers = [lesson.answer for lesson in LESSONS]
-    # The frozen base of a random model cannot be steered by its adapter alone.
-    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
-    for _ in range(600):
+
+    def loss() -> torch.Tensor:
         out = model(clip, prompts, answers)
-        loss = torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
-        if loss < 0.02:
-            return merge(model, dtype=torch.float32)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    raise AssertionError("the tiny model did not learn its answers")
+        return torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
+
+    return merge(learn(model, loss, enough=0.02, steps=600), dtype=torch.float32)
 
 
 @pytest.fixture

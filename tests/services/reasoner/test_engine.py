@@ -19,6 +19,7 @@ from services.reasoner.prompt import build_prompt
 from services.reasoner.tokens import ReasonerTokenizer
 from services.reasoner.weights import save_reasoner
 from services.wire import from_torch, to_torch
+from tests.services.reasoner.conftest import learn
 
 MakeModel = Callable[..., ReasonerModel]
 DESCRIPTION = Description(
@@ -44,17 +45,12 @@ def taught(model: ReasonerModel, answer: str) -> ReasonerModel:
     """A tiny model that gives one answer in explained mode on the first features."""
     clip = to_torch(features()).float().unsqueeze(0)
     prompts = [build_prompt(model.tokenizer, "houses", Mode.EXPLAINED)]
-    # The frozen base of a random model cannot be steered by its adapter alone.
-    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
-    for _ in range(400):
+
+    def loss() -> torch.Tensor:
         out = model(clip, prompts, [answer])
-        loss = torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
-        if loss < 0.05:
-            return model
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    raise AssertionError("the tiny model did not learn its answer")
+        return torch.nn.functional.cross_entropy(out.answer_logits.flatten(0, 1), out.answer_labels.flatten())
+
+    return learn(model, loss, enough=0.05)
 
 
 def test_it_is_a_reasoner(engine: ReasonerEngine) -> None:

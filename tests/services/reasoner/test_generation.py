@@ -22,6 +22,7 @@ from services.reasoner.model import ReasonerModel
 from services.reasoner.prefix_cache import Prefix, PrefixCache, prefill
 from services.reasoner.prompt import Prompt, build_prompt
 from services.reasoner.rows import Rows
+from tests.services.reasoner.conftest import learn
 
 MakeModel = Callable[..., ReasonerModel]
 QUERIES = ["new roads", "where did people build houses last year, and why", "trees"]
@@ -59,19 +60,14 @@ def oracle(
 
 def teach(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: Sequence[int]) -> ReasonerModel:
     """Train until the model answers `answer`: a tiny model that really walks the trie."""
-    # The frozen base of a random model cannot be steered by its adapter alone.
-    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
-    for _ in range(400):
+
+    def loss() -> torch.Tensor:
         images = model.project_images(clip.unsqueeze(0))[0]
         row = model.splice((*prompt.prefix, *prompt.suffix, *answer[:-1]), images).embeddings
         logits = model.logits(model.run(row.unsqueeze(0))[0, -len(answer) :])
-        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(answer))
-        if loss < 0.05:
-            return model
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    raise AssertionError("the tiny model did not learn its answer")
+        return torch.nn.functional.cross_entropy(logits, torch.tensor(answer))
+
+    return learn(model, loss, enough=0.05)
 
 
 def check(generation: Generation, ids: list[int], seg: torch.Tensor | None) -> None:
@@ -180,16 +176,12 @@ def test_an_answer_is_told_after_its_reason(make_model: MakeModel, clip_tokens: 
 
 def teach_two_turns(model: ReasonerModel, prompt: Prompt, clip: torch.Tensor, answer: str) -> ReasonerModel:
     """Train until the model answers `answer` in its first turn, and writes `<SEG>` in its reason."""
-    optimizer = torch.optim.Adam(model.requires_grad_(True).parameters(), lr=5e-3)
-    for _ in range(400):
+
+    def loss() -> torch.Tensor:
         out = model(clip.unsqueeze(0), [prompt], [answer], reasons=["Homes <SEG> stand."])
-        loss = torch.nn.functional.cross_entropy(out.answer_logits[0], out.answer_labels[0])
-        if loss < 0.02:
-            return model.eval()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    raise AssertionError("the tiny model did not learn its answer")
+        return torch.nn.functional.cross_entropy(out.answer_logits[0], out.answer_labels[0])
+
+    return learn(model, loss, enough=0.02).eval()
 
 
 @pytest.fixture(scope="module")
