@@ -19,7 +19,7 @@ from torch import nn
 
 from reasoncd.manifest import Thresholds
 from reasoncd.ontology import MAIN_TARGETS, Target
-from services.mask_decoder.model import ChangeMaskDecoder, Prompts
+from services.mask_decoder.model import ChangeMaskDecoder, OppositePrompts, Prompts
 from services.vision_encoder.model import ChangeFeatureEncoder
 from training.data.batches import presence_of_targets, stack_images
 from training.data.labels import MEMBERSHIP, YES, LabelledPair, target_masks
@@ -80,13 +80,16 @@ def calibrate(
 ) -> Calibration:
     """Choose both thresholds, and scale the decoder's presence and quality heads in place.
 
+    A decoder that answers in both orders gets its opposite prompts from the table, as it will when served.
+
     Args:
         encoder: in eval mode.
-        decoder: in eval mode, with its opposite prompts where it answers in both orders; its two heads are
-            changed.
+        decoder: in eval mode.
         table: (targets, D) the prompt space.
         pairs: validation pairs.
     """
+    if decoder.config.both_orders:
+        decoder.opposites = OppositePrompts(table)
     asked = [one for pair in pairs for one in _ask(encoder, decoder, table, pair)]
     logits = np.array([a.presence_logit for a in asked])
     there = np.array([a.there for a in asked], dtype=bool)

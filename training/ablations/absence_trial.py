@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reasoncd.manifest import Thresholds
 from reasoncd.ontology import MAIN_TARGETS, TARGETS, Target
 from reasoncd.ports import Mode
-from services.mask_decoder.model import OppositePrompts, Prompts
+from services.mask_decoder.model import Prompts
 from services.reasoner.generation import Generation
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
@@ -151,8 +151,6 @@ def _vision(plan: Plan, table: torch.Tensor) -> tuple[VisionStage, Thresholds]:
     stage = plan.workshop.vision_stage()
     plan.workshop.load_finished(stage, "vision")
     stage.eval()
-    if stage.decoder.config.both_orders:
-        stage.decoder.opposites = OppositePrompts(table.cpu())
     real = plan.workshop.training.bank.real_data
     count, size = plan.workshop.training.calibration_pairs, plan.recipe.vision.image_size
     kind: PairKind = "composite" if real else "scene"

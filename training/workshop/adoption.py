@@ -24,6 +24,7 @@ from services.vision_encoder.config import VisionEncoderConfig
 from services.vision_encoder.model import ChangeFeatureEncoder
 from training.prompt_table import keep_table, table_of
 from training.recipes import Recipe
+from training.run.loop import WEIGHTS_FILE
 
 START_FILE = "start.safetensors"
 """In a stage's folder: the weights that its first step begins with."""
@@ -70,8 +71,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     )
     torch.manual_seed(recipe.staged.vision.run.seed)
     larger = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
-    _keep(folder / "clip" / "weights.safetensors", _under("encoder", clip.state_dict()))
-    _keep(folder / "sam" / "weights.safetensors", _under("encoder", encoder.sam.state_dict()))
+    _keep(folder / "clip" / WEIGHTS_FILE, _under("encoder", clip.state_dict()))
+    _keep(folder / "sam" / WEIGHTS_FILE, _under("encoder", encoder.sam.state_dict()))
     _keep(
         folder / "vision" / START_FILE,
         _under("encoder", _grown(encoder, larger[0]))

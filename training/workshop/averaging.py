@@ -5,10 +5,12 @@ BatchNorm's statistics the mean is taken too, and of an adapter that of its matr
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
@@ -68,15 +70,26 @@ def _same_prompts(folder: Path, into: Path) -> None:
 
 
 def _mean(files: Sequence[Path]) -> dict[str, Tensor]:
-    states = [load_file(file) for file in files]
-    sizes = [{(n, t.shape) for n, t in state.items() if not n.startswith(TRAINING_HEADS)} for state in states]
-    for file, found in zip(files, sizes, strict=True):
-        if odd := sorted(name for name, _ in found ^ sizes[0]):
-            raise CheckpointError(
-                f"{odd[0]} is not the same size in {file} as in {files[0]}; average trainings of one recipe"
-            )
-    shared = set.intersection(*(set(state) for state in states))
-    return {name: _mean_of([state[name] for state in states]) for name in sorted(shared)}
+    with ExitStack() as opened:
+        # One tensor after the other is read; only the mean is ever held whole.
+        states = [opened.enter_context(safe_open(file, framework="pt")) for file in files]
+        names = [set(state.keys()) for state in states]
+        sizes = [
+            {
+                (name, tuple(state.get_slice(name).get_shape()))
+                for name in held
+                if not name.startswith(TRAINING_HEADS)
+            }
+            for state, held in zip(states, names, strict=True)
+        ]
+        for file, found in zip(files, sizes, strict=True):
+            if odd := sorted(name for name, _ in found ^ sizes[0]):
+                raise CheckpointError(
+                    f"{odd[0]} is not the same size in {file} as in {files[0]}; "
+                    "average trainings of one recipe"
+                )
+        shared = sorted(set.intersection(*names))
+        return {name: _mean_of([state.get_tensor(name) for state in states]) for name in shared}
 
 
 def _mean_of(tensors: Sequence[Tensor]) -> Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from reasoncd.checkpoint import mint_seg_space
 from reasoncd.errors import InvalidInputError, NotFoundError
-from services.mask_decoder.model import OppositePrompts
 from services.vision_encoder.clip import ClipPatchEncoder
 from training.calibration import Calibration, calibrate
 from training.data.bank import BankConfig, PairBank, build_bank
@@ -25,7 +24,7 @@ from training.prompt_table import TABLE_FILE, keep_table, kept_space, kept_table
 from training.queries import QuerySampler, load_phrases
 from training.reasoner_start import DTYPES, start_reasoner
 from training.recipes import Recipe, StagedTraining
-from training.run.loop import run_stage
+from training.run.loop import WEIGHTS_FILE, run_stage
 from training.run.preflight import check_disk
 from training.run.processes import is_first, rank, wait_for_all
 from training.run.progress import PlainReport, Report
@@ -97,7 +96,7 @@ class Workshop:
         Raises:
             NotFoundError: the stage has not finished yet.
         """
-        path = self.folder / stage / "weights.safetensors"
+        path = self.folder / stage / WEIGHTS_FILE
         if path.exists():
             return path
         # Adopted and never trained on: the checkpoint's weights are the stage's.
@@ -232,7 +231,7 @@ class Workshop:
 
     def export(self, path: Path, model_card: str) -> Calibration:
         """Write the checkpoint of everything that has finished; joint tuning is used where it has."""
-        joint = self.folder / "joint" / "weights.safetensors"
+        joint = self.folder / "joint" / WEIGHTS_FILE
         stage = self._joint_stage()
         if joint.exists():
             load_trained(stage, load_file(joint), where=str(joint), optional=TRAINING_HEADS)
@@ -240,8 +239,6 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        if decoder.config.both_orders:
-            decoder.opposites = OppositePrompts(stage.reasoner.table)
         pairs = self.unseen_pairs(self.training.calibration_pairs, scenes=0.3)
         calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
         export_checkpoint(
