@@ -27,7 +27,7 @@ class LocalServices:
         checkpoint: its folder.
         port: of Serve's proxy.
         replicas: of each application.
-        threads: of torch in each replica; its own choice if not given.
+        threads: of torch in each replica; half of the cores if not given.
         ended: called, in another thread, where the services end by themselves.
 
     Raises:
