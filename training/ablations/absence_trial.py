@@ -25,12 +25,10 @@ from training.ablations.words_trial import ask, clip_tokens, trained_reasoner
 from training.calibration import calibrate
 from training.data.bank import PairBank
 from training.data.batches import choose_targets, presence_of_targets, shown_targets, stack_images
-from training.data.fixed_pairs import PairKind, validation_pairs
 from training.data.labels import NO, YES, LabelledPair
 from training.queries import QuerySampler, TrainingQuery, load_phrases
 from training.stages.reasoner import QueryBatch, ReasonerStage
 from training.stages.vision import VisionStage
-from training.workshop.workshop import CALIBRATION_SEED
 
 OFF_TOPIC = 0.1
 """Share of the questions that are not about land cover; refused in both arms."""
@@ -151,11 +149,7 @@ def _vision(plan: Plan, table: torch.Tensor) -> tuple[VisionStage, Thresholds]:
     stage = plan.workshop.vision_stage()
     plan.workshop.load_finished(stage, "vision")
     stage.eval()
-    real = plan.workshop.training.bank.real_data
-    count, size = plan.workshop.training.calibration_pairs, plan.recipe.vision.image_size
-    kind: PairKind = "composite" if real else "scene"
-    pairs = validation_pairs(kind, "validation", count, CALIBRATION_SEED, size=size).pairs
-    found = calibrate(stage.encoder, stage.decoder, table.cpu(), pairs)
+    found = calibrate(stage.encoder, stage.decoder, table.cpu(), plan.workshop.calibration_pairs())
     return stage.to(device()), found.thresholds
 
 
@@ -181,7 +175,8 @@ def measure_absence(
 
     Returns:
         Of absent changes by level, and of present ones: the share called absent, and of empty maps. A map is
-        empty where the change is called absent or no pixel is marked.
+        empty where the change is called absent or no pixel is marked. Of each the mean of both kinds told
+        right, which calling everything absent does not raise.
     """
     asked = questions_about(pairs)
     told = np.zeros(len(asked), dtype=np.bool_)
@@ -195,6 +190,7 @@ def measure_absence(
     measures: list[Measure] = []
     for name, values in (("called absent", told), ("map empty", empty)):
         absent = np.array([q.level is not None for q in asked])
+        measures.append(_told_apart(f"told apart by {name}, {where}", asked, values, absent, len(pairs)))
         measures.append(_share(f"absent changes: {name}, {where}", asked, values, absent, len(pairs)))
         for level in LEVELS:
             among = np.array([q.level == level for q in asked])
@@ -234,7 +230,18 @@ def _verdicts(
 def _share(
     name: str, asked: Sequence[Asked], hits: NDArray[np.bool_], among: NDArray[np.bool_], pairs: int
 ) -> Measure:
-    counts = np.zeros((pairs, 2), dtype=np.int64)
-    of = np.array([q.pair for q in asked])
-    np.add.at(counts, of, np.stack([hits & among, among], axis=1).astype(np.int64))
+    counts = _by_pair(asked, (hits & among, among), pairs)
     return Measure(name=name, unit="pairs", kind="share", counts=counts)
+
+
+def _told_apart(
+    name: str, asked: Sequence[Asked], told: NDArray[np.bool_], absent: NDArray[np.bool_], pairs: int
+) -> Measure:
+    counts = _by_pair(asked, (told & absent, absent, ~told & ~absent, ~absent), pairs)
+    return Measure(name=name, unit="pairs", kind="balanced", counts=counts)
+
+
+def _by_pair(asked: Sequence[Asked], flags: Sequence[NDArray[np.bool_]], pairs: int) -> NDArray[np.int64]:
+    counts = np.zeros((pairs, len(flags)), dtype=np.int64)
+    np.add.at(counts, np.array([q.pair for q in asked]), np.stack(flags, axis=1).astype(np.int64))
+    return counts

@@ -126,7 +126,7 @@ _ALL: tuple[Ablation, ...] = (
         trial="vision",
         arms=(Arm(name="real"), Arm(name="scenes", scenes_only=True)),
         equal=(
-            "number of training pairs",
+            "number of training pairs, not the pairs",
             "model sizes",
             "losses",
             "SAM encoder and prompt table, which may have seen real imagery: then a lower bound is measured",
@@ -137,7 +137,7 @@ _ALL: tuple[Ablation, ...] = (
         name=AblationName.LORA_RANK,
         question="Which rank does the reasoner's adapter need?",
         trial="words",
-        arms=tuple(Arm(name=f"r{rank}", recipe=_rank(rank)) for rank in (4, 8, 12)),
+        arms=tuple(Arm(name=f"r{rank}", recipe=_rank(rank)) for rank in (4, 8, 12, 16)),
         equal=("adapted layers", "scale alpha / rank", "questions and their order", "losses"),
     ),
     Ablation(
@@ -173,11 +173,16 @@ _ALL: tuple[Ablation, ...] = (
         name=AblationName.ABSENCE,
         question="Who tells better that a change is absent: the presence head, or the language model alone?",
         trial="absence",
-        arms=(Arm(name="presence-head"), Arm(name="language-model", absence_in_words=True)),
+        # A due `<SEG>` that counts tenfold would make the language model say "none" only where it is nine
+        # tenths sure of it.
+        arms=(
+            Arm(name="presence-head", recipe=_missing_seg(1.0)),
+            Arm(name="language-model", recipe=_missing_seg(1.0), absence_in_words=True),
+        ),
         equal=(
             "images, questions and their order: both arms are asked about absent changes as often",
             "vision encoder and mask decoder",
-            "losses",
+            "losses; a missing `<SEG>` counts like any other token",
         ),
     ),
 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from reasoncd.errors import CorruptDataError
 
-Kind = Literal["share", "macro_f1"]
+Kind = Literal["share", "balanced", "macro_f1"]
 F64 = NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -30,20 +30,22 @@ class Measure:
     unit: Literal["pairs", "queries"]
     """What is resampled."""
     kind: Kind
-    """`share`: K = 2, hits and asked. `macro_f1`: K = 3 a target, its tp, fp and fn; the mean over those
-    targets that occur."""
+    """`share`: K = 2, hits and asked. `balanced`: K = 4, those of two kinds; the mean of both shares.
+    `macro_f1`: K = 3 a target, its tp, fp and fn; the mean over those targets that occur."""
     counts: NDArray[np.int64]
     """(U, K)."""
 
     def __post_init__(self) -> None:
         k = self.counts.shape[1] if self.counts.ndim == 2 else 0
-        if len(self.counts) == 0 or (k != 2 if self.kind == "share" else k == 0 or k % 3):
+        fits = {"share": k == 2, "balanced": k == 4, "macro_f1": k > 0 and k % 3 == 0}
+        if len(self.counts) == 0 or not fits[self.kind]:
             raise ValueError(f"{self.name}: counts of shape {self.counts.shape} give no {self.kind}")
 
     @property
     def asked(self) -> int:
         """Units that the figure says something of."""
-        return int(np.count_nonzero(self.counts[:, 1] if self.kind == "share" else self.counts.any(axis=1)))
+        of = self.counts if self.kind == "macro_f1" else self.counts[:, 1::2]
+        return int(np.count_nonzero(of.any(axis=1)))
 
     @property
     def value(self) -> float:
@@ -54,8 +56,8 @@ class Measure:
         """The figure of each draw: (N, U) times each unit was drawn -> (N,), NaN where nothing is left."""
         sums = weights @ self.counts.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            if self.kind == "share":
-                return np.asarray(sums[:, 0] / sums[:, 1])
+            if self.kind != "macro_f1":
+                return np.asarray((sums[:, ::2] / sums[:, 1::2]).mean(axis=1))
             tp, fp, fn = np.moveaxis(sums.reshape(len(sums), -1, 3), -1, 0)
             there = tp + fn > 0
             f1 = np.where(there, 2 * tp / np.maximum(2 * tp + fp + fn, 1), 0.0)

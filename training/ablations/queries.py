@@ -56,9 +56,17 @@ def _parsed(entry: Any, where: str) -> AskedQuery:
     return AskedQuery(level=str(entry["level"]), query=str(entry["q"]), accept=accept)
 
 
-def named_target(tokenizer: ReasonerTokenizer, ids: Sequence[int]) -> Target | None:
-    """The target named right before `<SEG>`, wherever the reason stands; None where none is."""
-    if tokenizer.seg_id not in ids:
+def named_target(tokenizer: ReasonerTokenizer, ids: Sequence[int], *, decided: bool = False) -> Target | None:
+    """The target named right before the `<SEG>` that counts, wherever the reason stands; None where none is.
+
+    Args:
+        tokenizer: of the reasoner.
+        ids: of an answer.
+        decided: it was decided in a turn of its own, which then ends the answer: the last `<SEG>` counts,
+            else the first.
+    """
+    places = [place for place, token in enumerate(ids) if token == tokenizer.seg_id]
+    if not places:
         return None
-    claim = tokenizer.visible(ids[: list(ids).index(tokenizer.seg_id)]).casefold()
+    claim = tokenizer.visible(ids[: places[-1 if decided else 0]]).casefold()
     return next((t for t in _LONGEST_FIRST if claim.endswith(t.words.casefold())), None)

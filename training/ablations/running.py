@@ -17,6 +17,7 @@ from training.ablations.plan import Plan, sha256_of
 from training.ablations.queries import load_queries
 from training.ablations.vision_trial import vision_arm
 from training.ablations.words_trial import words_arm
+from training.queries import phrases_sha256
 from training.recipes import Recipe
 from training.run.loop import WEIGHTS_FILE
 from training.run.processes import world_size
@@ -24,6 +25,9 @@ from training.run.processes import world_size
 MEASURED_FILE = "measured.json"
 SETTINGS_FILE = "settings.json"
 REPORT_FILE = "report.md"
+
+MEASURES_VERSION = 2
+"""Raised whenever the same weights give other figures, so that older ones are not compared with them."""
 
 _TRIALS: Mapping[TrialName, Callable[[Plan, Arm, int, Path], tuple[Measure, ...]]] = {
     "vision": vision_arm,
@@ -86,14 +90,15 @@ def _measures(plan: Plan, arm: Arm, seed: int, asked: Mapping[str, Any]) -> tupl
     path = folder / MEASURED_FILE
     if path.exists():
         content = _read(path)
-        if content.get("on") == asked:
+        if content.get("on") == asked and content.get("version") == MEASURES_VERSION:
             plan.workshop.say(f"{plan.ablation.name}: {arm.name}, seed {seed} is measured already")
             return tuple(Measure.from_json(value, str(path)) for value in content["measures"])
     plan.workshop.say(f"{plan.ablation.name}: {arm.name}, seed {seed}")
     _take_over(plan, arm, seed)
     measures = _TRIALS[plan.ablation.trial](plan, arm, seed, folder)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"on": asked, "measures": [m.as_json() for m in measures]}), encoding="utf-8")
+    content = {"on": asked, "version": MEASURES_VERSION, "measures": [m.as_json() for m in measures]}
+    part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(path)
     return measures
 
@@ -127,13 +132,16 @@ def _read(path: Path) -> dict[str, Any]:
 def _keep_settings(plan: Plan, starts: Mapping[str, str]) -> None:
     """Arms of one folder must have begun alike; the first call writes down how."""
     settings = {"recipe": to_dict(plan.recipe), "steps": plan.steps, "starts": dict(starts)}
+    if plan.ablation.trial != "vision":
+        settings["phrases"] = phrases_sha256()
     kept = _settings_of(plan)
     if kept is None:
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_json(plan.folder / SETTINGS_FILE, settings)
     elif kept != settings:
         raise InvalidInputError(
-            f"arms in {plan.folder} began with another recipe or other weights; move that folder away"
+            f"arms in {plan.folder} began with another recipe, other weights or other phrases; move that "
+            "folder away"
         )
 
 

@@ -5,10 +5,12 @@ that knows nothing yet: a finished decoder would favour the encoder that it was 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from reasoncd.ontology import MAIN_TARGETS, TARGETS
@@ -16,8 +18,9 @@ from services.mask_decoder.model import Prompts
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
 from training.ablations.plan import Plan, device
+from training.calibration import CUTS
 from training.data.batches import BatchSource, presence_of_targets, stack_images
-from training.data.labels import LabelledPair, target_masks
+from training.data.labels import NO, YES, LabelledPair, target_masks
 from training.importers.imagenet import TIMM_MODEL, fetch_weights, load_efficientnet_lite0
 from training.metrics import Confusion
 from training.prompt_table import kept_table
@@ -32,9 +35,10 @@ from training.workshop.validation import MAIN_ROWS
 def vision_arm(plan: Plan, arm: Arm, seed: int, folder: Path) -> tuple[Measure, ...]:
     """Train one arm with one seed, if it has not finished, and measure it."""
     stage = _trained(plan, arm, seed, folder).to(device()).eval()
+    cuts = choose_cuts(stage, plan.workshop.calibration_pairs())
     measures: list[Measure] = []
     for listed in plan.measured_pairs():
-        measures += measure_maps(stage, listed.pairs, f"{listed.kind}s")
+        measures += measure_maps(stage, listed.pairs, cuts, f"{listed.kind}s")
     return tuple(measures)
 
 
@@ -72,45 +76,111 @@ def _settle(stage: VisionStage, table: torch.Tensor) -> None:
     stage.table.rows.requires_grad_(False)
 
 
-@torch.no_grad()
-def measure_maps(stage: VisionStage, pairs: Sequence[LabelledPair], where: str) -> tuple[Measure, ...]:
-    """Ask the main targets of every pair at threshold 0.5.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cuts:
+    """Where one trained arm divides: arms of a few steps differ in how sure they are before all else."""
+
+    probability: float
+    """A pixel is marked at or above it."""
+    presence: float
+    """A change is called absent below it."""
+
+
+def choose_cuts(stage: VisionStage, pairs: Sequence[LabelledPair]) -> Cuts:
+    """Those that do best on pairs that are measured nowhere.
 
     Args:
         stage: in eval mode.
         pairs: with known land cover.
+
+    Returns:
+        The probability of `CUTS` with the highest macro F1, and the presence that tells present and absent
+        changes apart best, both kinds counting alike.
+    """
+    pixels = np.zeros((len(CUTS), len(pairs), len(MAIN_ROWS), 3), dtype=np.int64)
+    scores: list[float] = []
+    kinds: list[bool] = []
+    for number, pair in enumerate(pairs):
+        probability, presence = _answers(stage, pair)
+        truths, labels = target_masks(pair, MAIN_TARGETS), presence_of_targets(pair)
+        for row, target in enumerate(MAIN_ROWS):
+            for place, cut in enumerate(CUTS):
+                pixels[place, number, row] = _counts(probability[row] >= cut, truths[row])
+            if labels[target] in (YES, NO):
+                scores.append(float(presence[row]))
+                kinds.append(labels[target] == YES)
+    f1 = [_macro_f1("chosen by", of_cut).value for of_cut in pixels]
+    return Cuts(
+        probability=CUTS[int(np.nanargmax(f1))], presence=dividing_score(np.array(scores), np.array(kinds))
+    )
+
+
+def dividing_score(scores: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
+    """The score at or above which present and absent are told apart best, both kinds counting alike.
+
+    0.5 where there is but one kind.
+    """
+    if there.all() or not there.any():
+        return 0.5
+    candidates = np.unique(scores)
+    told = [np.mean(scores[there] >= one) + np.mean(scores[~there] < one) for one in candidates]
+    return float(candidates[int(np.argmax(told))])
+
+
+def measure_maps(
+    stage: VisionStage, pairs: Sequence[LabelledPair], cuts: Cuts, where: str
+) -> tuple[Measure, ...]:
+    """Ask the main targets of every pair.
+
+    Args:
+        stage: in eval mode.
+        pairs: with known land cover.
+        cuts: from which probability a pixel is marked, and a change is there.
         where: what the pairs are, for the names of the measures.
 
     Returns:
-        Macro F1; the share of marked pixels that changed the opposite way; and of the absent and of the
-        present changes, how many the presence head calls absent.
+        Macro F1; the share of marked pixels that changed the opposite way; and how well the presence head
+        tells absent changes from present ones, the mean of both kinds told right.
     """
-    index = torch.tensor(MAIN_ROWS, device=stage.table.rows.device)
     pixels = np.zeros((len(pairs), len(MAIN_ROWS), 3), dtype=np.int64)
-    wrong, absent, present = (np.zeros((len(pairs), 2), dtype=np.int64) for _ in range(3))
+    wrong, told = np.zeros((len(pairs), 2), dtype=np.int64), np.zeros((len(pairs), 4), dtype=np.int64)
     for number, pair in enumerate(pairs):
-        images = stack_images([pair]).to(index.device)
-        with stage.autocast(images):
-            prompts = Prompts(seg=stage.table(index))
-            out = stage.decoder(stage.encoder(images), prompts, torch.zeros_like(index))
-        maps = (stage.decoder.to_input_size(out.mask_logits) > 0).cpu().numpy()
+        probability, presence = _answers(stage, pair)
         truths, there = target_masks(pair, MAIN_TARGETS), presence_of_targets(pair)
         for row, target in enumerate(MAIN_ROWS):
-            c = Confusion.of(maps[row], truths[row])
-            pixels[number, row] = c.tp, c.fp, c.fn
+            marked = probability[row] >= cuts.probability
+            pixels[number, row] = _counts(marked, truths[row])
             opposite = truths[MAIN_TARGETS.index(TARGETS[target].reversed)]
-            marked = int(np.count_nonzero(maps[row]))
-            wrong[number] += int(np.count_nonzero(maps[row] & (opposite == 1))), marked
-            if there[target] in (0, 1):
-                told = present if there[target] else absent
-                told[number] += int(out.presence_logits[row] < 0), 1
-    of_targets = pixels.reshape(len(pairs), -1)
-    shares = (
-        (f"wrong-direction share, {where} (less is better)", wrong),
-        (f"absent changes called absent, {where}", absent),
-        (f"present changes called absent, {where} (less is better)", present),
-    )
+            wrong[number] += int(np.count_nonzero(marked & (opposite == YES))), int(np.count_nonzero(marked))
+            called_there = bool(presence[row] >= cuts.presence)
+            if there[target] == NO:
+                told[number, :2] += int(not called_there), 1
+            elif there[target] == YES:
+                told[number, 2:] += int(called_there), 1
+    name = f"wrong-direction share, {where} (less is better)"
     return (
-        Measure(name=f"macro F1, {where}", unit="pairs", kind="macro_f1", counts=of_targets),
-        *(Measure(name=name, unit="pairs", kind="share", counts=counts) for name, counts in shares),
+        _macro_f1(f"macro F1, {where}", pixels),
+        Measure(name=name, unit="pairs", kind="share", counts=wrong),
+        Measure(name=f"presence told right, {where}", unit="pairs", kind="balanced", counts=told),
     )
+
+
+def _answers(stage: VisionStage, pair: LabelledPair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probabilities (main targets, H, W) and presence (main targets,)."""
+    index = torch.tensor(MAIN_ROWS, device=stage.table.rows.device)
+    images = stack_images([pair]).to(index.device)
+    with torch.no_grad(), stage.autocast(images):
+        prompts = Prompts(seg=stage.table(index))
+        out = stage.decoder(stage.encoder(images), prompts, torch.zeros_like(index))
+    probability = torch.sigmoid(stage.decoder.to_input_size(out.mask_logits).float())
+    return probability.cpu().numpy(), torch.sigmoid(out.presence_logits.float()).cpu().numpy()
+
+
+def _counts(marked: NDArray[np.bool_], truth: NDArray[np.uint8]) -> tuple[int, int, int]:
+    c = Confusion.of(marked, truth)
+    return c.tp, c.fp, c.fn
+
+
+def _macro_f1(name: str, pixels: NDArray[np.int64]) -> Measure:
+    """Of counts (pairs, targets, 3)."""
+    return Measure(name=name, unit="pairs", kind="macro_f1", counts=pixels.reshape(len(pixels), -1))

@@ -144,7 +144,8 @@ def measure_words(
 
 
 def _judge(stage: ReasonerStage, query: AskedQuery, answer: Generation) -> dict[str, bool]:
-    named = named_target(stage.model.tokenizer, answer.token_ids)
+    decided = stage.model.config.decide_first
+    named = named_target(stage.model.tokenizer, answer.token_ids, decided=decided)
     seg = answer.seg_embedding
     row = None if seg is None else TARGETS[int(nearest_row(seg[None], stage.table))]
     return {

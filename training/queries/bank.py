@@ -5,6 +5,7 @@ what is no question about land cover; `synonyms.yaml` explicit wordings that nam
 direction. Nothing here is ever put together from slots but the plain explicit queries.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,15 @@ class PhraseBank:
     """Target key -> explicit wordings."""
     off_topic: tuple[Phrase, ...]
     """Lines that no map of land cover can answer."""
+
+
+def phrases_sha256(folder: Path = FOLDER) -> str:
+    """Hex SHA-256 over the names and contents of the bank's files, in order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.yaml")):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)};".encode() + content)
+    return digest.hexdigest()
 
 
 @cache

@@ -239,8 +239,7 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        pairs = self.unseen_pairs(self.training.calibration_pairs, scenes=0.3)
-        calibration = calibrate(encoder, decoder, stage.reasoner.table, pairs)
+        calibration = calibrate(encoder, decoder, stage.reasoner.table, self.calibration_pairs())
         export_checkpoint(
             path,
             TrainedParts(
@@ -283,6 +282,10 @@ class Workshop:
             config, seed=self.training.reasoner.run.seed, dtype=DTYPES[config.dtype], say=self.say
         )
         return ReasonerStage(model, clip.eval(), kept_table(self.folder), self.recipe.losses)
+
+    def calibration_pairs(self) -> tuple[LabelledPair, ...]:
+        """What thresholds are chosen on."""
+        return self.unseen_pairs(self.training.calibration_pairs, scenes=0.3)
 
     def unseen_pairs(self, count: int, *, scenes: float = 0.0) -> tuple[LabelledPair, ...]:
         """Validation pairs of the recipe's size: composites and a share of scenes, or scenes alone."""

@@ -5,7 +5,13 @@ import pytest
 
 from reasoncd.ontology import SEG_TOKEN, TARGETS
 from reasoncd.ports import Mode
-from training.ablations.absence_trial import PresenceSource, absent_answer, questions_about
+from training.ablations.absence_trial import (
+    Asked,
+    PresenceSource,
+    _told_apart,
+    absent_answer,
+    questions_about,
+)
 from training.data.bank import BankConfig, PairBank, build_bank
 from training.data.batches import presence_of_targets
 from training.data.labels import NO, LabelledPair, LandCover
@@ -59,6 +65,13 @@ def test_what_is_called_absent_follows_the_pair(bank: PairBank) -> None:
             first_date = one.images[i, 0].permute(1, 2, 0).numpy()
             if b.target is not None:
                 assert (a.target is None) == (there[first_date.tobytes()][TARGETS.index(b.target)] == NO)
+
+
+def test_who_calls_everything_absent_tells_nothing_apart() -> None:
+    asked = [Asked(pair=n // 4, query="?", level=None if n % 4 == 0 else "N0") for n in range(8)]
+    absent = np.array([one.level is not None for one in asked])
+    for told, right in ((absent, 1.0), (~absent, 0.0), (np.ones(8, dtype=np.bool_), 0.5)):
+        assert _told_apart("told", asked, told, absent, pairs=2).value == right
 
 
 def test_levels_of_absence() -> None:

@@ -30,7 +30,7 @@ def test_every_name_has_an_ablation() -> None:
 def test_the_rank_moves_alone(mini: Recipe) -> None:
     lora = mini.reasoner.lora
     found = _recipes(AblationName.LORA_RANK, mini)
-    assert [r.reasoner.lora.rank for r in found] == [4, 8, 12]
+    assert [r.reasoner.lora.rank for r in found] == [4, 8, 12, 16]
     for recipe in found:
         new = recipe.reasoner.lora
         assert new.alpha / new.rank == lora.alpha / lora.rank
@@ -57,8 +57,14 @@ def test_fusion_and_the_weight_of_a_missing_seg_move_alone(mini: Recipe) -> None
 
 
 def test_the_other_arms_keep_the_recipe(mini: Recipe) -> None:
-    for name in (AblationName.REAL_COMPOSITES, AblationName.ABSENCE):
-        assert _recipes(name, mini) == [mini, mini]
+    assert _recipes(AblationName.REAL_COMPOSITES, mini) == [mini, mini]
+
+
+def test_no_judge_of_absence_is_pushed_towards_seg(mini: Recipe) -> None:
+    one, other = _recipes(AblationName.ABSENCE, mini)
+    assert one == other
+    assert one.losses.missing_seg == 1.0
+    assert replace(one, losses=mini.losses) == mini
 
 
 def test_the_turns_of_an_explanation_move_alone(mini: Recipe) -> None:

@@ -27,6 +27,18 @@ def test_macro_f1_is_the_mean_over_the_targets_that_occur() -> None:
     assert measure.value == pytest.approx((2 * 4 / (2 * 4 + 1 + 2) + 2 * 2 / (2 * 2 + 2)) / 2)
 
 
+def test_two_kinds_count_alike_however_often_they_were_asked() -> None:
+    # Of the first kind 9 of 12, of the second 1 of 4; the last unit was asked nothing.
+    counts = np.array([[6, 8, 1, 1], [3, 4, 0, 3], [0, 0, 0, 0]])
+    measure = Measure(name="told", unit="pairs", kind="balanced", counts=counts)
+    assert measure.value == pytest.approx((9 / 12 + 1 / 4) / 2)
+    assert measure.asked == 2
+    # Where one kind lacks there is no mean.
+    assert np.isnan(measure.drawn(np.array([[0.0, 0.0, 1.0]]))[0])
+    with pytest.raises(ValueError, match="give no balanced"):
+        Measure(name="told", unit="pairs", kind="balanced", counts=counts[:, :2])
+
+
 def test_drawing_every_unit_once_is_the_figure_itself() -> None:
     measure = _share((1, 3), (2, 3), (0, 1))
     weights = np.array([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]])

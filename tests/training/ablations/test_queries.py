@@ -63,6 +63,14 @@ def test_a_target_is_read_before_seg_in_either_order(
         assert named_target(tokenizer, tokenizer.encode_answer(answer)) == target
 
 
+def test_what_was_decided_in_a_turn_of_its_own_is_read_before_the_last_seg(
+    tokenizer: ReasonerTokenizer,
+) -> None:
+    ids = tokenizer.encode_answer("Asphalt came. New roads: <SEG> New buildings: <SEG>")
+    assert named_target(tokenizer, ids) == TARGET_BY_KEY["road.gain"]
+    assert named_target(tokenizer, ids, decided=True) == TARGET_BY_KEY["building.gain"]
+
+
 def test_what_names_nothing_is_no_target(tokenizer: ReasonerTokenizer) -> None:
     for answer in (REFUSAL, "New buildings", "It's <SEG>", "<SEG>"):
         assert named_target(tokenizer, tokenizer.encode_answer(answer)) is None

@@ -4,17 +4,20 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from reasoncd.errors import CorruptDataError, InvalidInputError, NotFoundError
-from training import recipes
+from training import calibration, recipes
+from training.ablations import absence_trial, running
 from training.ablations.names import AblationName
 from training.ablations.plan import Plan
 from training.ablations.running import MEASURED_FILE, run_ablation
 from training.cli import app
+from training.data.fixed_pairs import pairs_sha256
 from training.prompt_table import kept_table
 from training.recipes import Recipe
 from training.run.loop import WEIGHTS_FILE
@@ -60,7 +63,11 @@ def test_text_arms(plan_of: PlanOf, name: AblationName) -> None:
 def test_vision_arms_share_the_table_and_differ_in_the_encoder(plan_of: PlanOf, adopted: Path) -> None:
     plan = plan_of(AblationName.FUSION)
     report = run_ablation(plan, seeds=1)
-    assert {row.measure for row in report.rows} >= {"macro F1, scenes"}
+    assert {row.measure for row in report.rows} == {
+        "macro F1, scenes",
+        "wrong-direction share, scenes (less is better)",
+        "presence told right, scenes",
+    }
     on, off = (load_file(plan.folder / arm / "seed0" / WEIGHTS_FILE) for arm in ("on", "off"))
     for weights in (on, off):
         assert weights["table.rows"].equal(kept_table(adopted))
@@ -104,6 +111,7 @@ def test_absence_by_the_head_and_by_the_language_model(plan_of: PlanOf, recipe: 
     report = run_ablation(plan_of(AblationName.ABSENCE, recipe, steps=steps), seeds=1)
     measured = {row.measure for row in report.rows}
     for name in ("called absent", "map empty"):
+        assert f"told apart by {name}, scenes" in measured
         assert measured >= {f"{level}: {name}, scenes" for level in ("N0", "N1", "N2")}
         assert f"present changes: {name}, scenes (less is better)" in measured
     for row in report.rows:
@@ -112,6 +120,21 @@ def test_absence_by_the_head_and_by_the_language_model(plan_of: PlanOf, recipe: 
             empty = row.measure.replace("called absent", "map empty")
             twin = next(r for r in report.rows if (r.measure, r.arm) == (empty, row.arm))
             assert not twin.mean < row.mean
+
+
+def test_the_presence_head_gets_the_thresholds_of_an_export(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(AblationName.ABSENCE, steps=3)
+    calibrated: list[str] = []
+
+    def calibrate(*given: Any) -> calibration.Calibration:
+        calibrated.append(pairs_sha256(given[-1]))
+        return calibration.calibrate(*given)
+
+    monkeypatch.setattr(absence_trial, "calibrate", calibrate)
+    run_ablation(plan, seeds=1)
+    assert calibrated == [pairs_sha256(plan.workshop.calibration_pairs())] * 2
 
 
 def test_what_is_finished_is_not_repeated(plan_of: PlanOf, tmp_path: Path) -> None:
@@ -129,6 +152,12 @@ def test_what_is_finished_is_not_repeated(plan_of: PlanOf, tmp_path: Path) -> No
     assert [r.seeds[0] for r in again.rows] == [r.seeds[0] for r in first.rows]
     assert all(set(r.seeds) == {0, 1} for r in again.rows)
     assert "seeds 0, 1" in again.markdown
+    # Figures of an earlier way of measuring are not compared with those of this one.
+    measured = plan.folder / "on" / "seed0" / MEASURED_FILE
+    content = json.loads(measured.read_text())
+    stale = [{**one, "counts": [[0, 1] for _ in one["counts"]]} for one in content["measures"]]
+    measured.write_text(json.dumps({**content, "version": content["version"] - 1, "measures": stale}))
+    assert run_ablation(plan, seeds=2, out=out).markdown == again.markdown
     # Other queries are asked of the same weights.
     other = tmp_path / "queries.yaml"
     other.write_text("queries: [{level: D9, target: water.loss, q: where did the lake go}]")
@@ -163,13 +192,18 @@ def test_what_another_ablation_has_trained_is_not_trained_again(plan_of: PlanOf)
     assert not [line for line in said if "trained already" in line]
 
 
-def test_arms_that_began_otherwise_are_not_added_to(plan_of: PlanOf) -> None:
+def test_arms_that_began_otherwise_are_not_added_to(plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(AblationName.MISSING_SEG, steps=1)
     run_ablation(plan, seeds=1)
     recipe = recipes.paper_tiny()
     other = replace(recipe, losses=replace(recipe.losses, text=0.5))
-    with pytest.raises(InvalidInputError, match="another recipe or other weights; move that folder away"):
+    refused = "another recipe, other weights or other phrases; move that folder away"
+    with pytest.raises(InvalidInputError, match=refused):
         run_ablation(plan_of(AblationName.MISSING_SEG, other, steps=1), seeds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "phrases_sha256", lambda: "of more phrases")
+        with pytest.raises(InvalidInputError, match=refused):
+            run_ablation(plan, seeds=1)
     measured = plan.folder / "on" / "seed0" / MEASURED_FILE
     content = measured.read_text()
     measured.write_text("{")

@@ -16,7 +16,10 @@ from training.reasoner_start import generated_tokenizer
 pytestmark = pytest.mark.unit
 
 
-def test_answers_are_judged_by_their_claim_and_their_embedding(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("decide_first", [False, True])
+def test_answers_are_judged_by_their_claim_and_their_embedding(
+    monkeypatch: pytest.MonkeyPatch, decide_first: bool
+) -> None:
     tokenizer, table = generated_tokenizer(32_000), torch.eye(len(TARGETS))
     gain, loss = TARGET_BY_KEY["building.gain"], TARGET_BY_KEY["building.loss"]
     row = {t: table[TARGETS.index(t)] for t in (gain, loss)}
@@ -27,10 +30,12 @@ def test_answers_are_judged_by_their_claim_and_their_embedding(monkeypatch: pyte
             token_ids=ids, text="", seg_embedding=seg, seg_probability=1.0, generated=len(ids), passes=1
         )
 
+    # Of two turns the reason stands first and may write what it likes.
+    decided = "New buildings: <SEG> is not meant. New roads: <SEG>"
     answers = [
         answer("New buildings: <SEG>", row[gain]),
         answer("Homes went. Lost buildings: <SEG>", row[gain]),
-        answer("New roads: <SEG> Lorries came.", row[loss]),
+        answer(decided if decide_first else "New roads: <SEG> Lorries came.", row[loss]),
         answer(REFUSAL, None),
         answer(REFUSAL, None),
         answer("New buildings: <SEG>", row[gain]),
@@ -47,7 +52,10 @@ def test_answers_are_judged_by_their_claim_and_their_embedding(monkeypatch: pyte
 
     monkeypatch.setattr(words_trial, "ask", ask)
     monkeypatch.setattr(words_trial, "clip_tokens", lambda stage, pairs: None)
-    stage = SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer), table=table)
+    stage = SimpleNamespace(
+        model=SimpleNamespace(tokenizer=tokenizer, config=SimpleNamespace(decide_first=decide_first)),
+        table=table,
+    )
     found = words_trial.measure_words(stage, queries, Mode.SHORT, size=64)  # type: ignore[arg-type]
     assert {m.name: m.value for m in found} == {
         "class and direction right": 0.25,
