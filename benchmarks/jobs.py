@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from gateway.pipeline import Pipeline
 from reasoncd.errors import InvalidInputError, NotFoundError, OutputError
 from training.queries import load_phrases
 from training.queries.embedding import SentenceEmbedder, fetch_embedder
+
+HELD_OUT_LOG = Path(__file__).parents[1] / "docs" / "accuracy.held-out-runs.jsonl"
+"""Of every run on held-out queries, wherever its report goes; without a repository it lies beside that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +64,15 @@ class Reserved:
             raise InvalidInputError("give only one of --held-out, --development and --queries-file")
 
     def load(self) -> HeldOutSet | None:
-        """Read the file, if there is one to read."""
+        """Read the file, if there is one to read.
+
+        Held-out queries have few off-topic lines; those of the development file, which training does not see
+        either, come along.
+        """
         if self.held_out:
-            return load_held_out(self.held_out)
+            found = load_held_out(self.held_out)
+            off_topic = (query for query in load_development().queries if not query.accept)
+            return replace(found, queries=(*found.queries, *off_topic))
         path = DEVELOPMENT_FILE if self.development else self.queries_file
         return load_development(path) if path else None
 
@@ -99,7 +108,7 @@ def run_accuracy(
     number = None
     if queries and reserved.held_out:
         # Logged before it runs: a run that is broken off has been a look at them, too.
-        log = out.with_name(f"{out.stem}.held-out-runs.jsonl")
+        log = HELD_OUT_LOG if HELD_OUT_LOG.exists() else out.with_name(HELD_OUT_LOG.name)
         number = log_run(log, queries, fingerprints=dict(pipeline.fingerprints), pairs=config.pairs)
     result = measure(pipeline, config, held_out=queries, guesses=guesses, engines=engines)
     result.held_out_run = number

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.measuring.correcting import Correction, Engines, correction_test
 from benchmarks.measuring.explanations import Explanation, explanation_test
-from benchmarks.measuring.outcomes import Failure, Guess, Outcome, measure_pair, swap_test
+from benchmarks.measuring.outcomes import Failure, Guess, Outcome, Swap, measure_pair, swap_test
 from benchmarks.measuring.paraphrases import Paraphrase, paraphrase_test
 from benchmarks.measuring.real import RealOutcome, measure_real
 from benchmarks.progress import Progress
@@ -70,8 +70,8 @@ class ListResult:
 
     pairs: FixedPairs
     outcomes: list[Outcome] = field(default_factory=list)
-    swaps: list[float] = field(default_factory=list)
-    """IoU of the swap test, one a pair in which something came or went."""
+    swaps: list[Swap] = field(default_factory=list)
+    """One a pair in which something came or went."""
     paraphrases: list[Paraphrase] = field(default_factory=list)
     explanations: list[Explanation] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
@@ -108,7 +108,7 @@ class AccuracyResult:
                 {
                     "kind": one.pairs.kind, "split": one.pairs.split, "seed": one.pairs.seed,
                     "generator_version": one.pairs.version, "sha256": one.pairs.sha256,
-                    "count": len(one.pairs.pairs), "swap_iou": one.swaps,
+                    "count": len(one.pairs.pairs), "swaps": [[swap.iou, swap.empty] for swap in one.swaps],
                     "outcomes": [outcome.as_json() for outcome in one.outcomes],
                     "paraphrases": [p.as_json() for p in one.paraphrases],
                     "explanations": [e.as_json() for e in one.explanations],
@@ -205,7 +205,8 @@ def measure_list(
     """Measure a pipeline on one list; arguments as of `measure`."""
     reserved = held_out.queries if held_out else ()
     questions = plan(
-        pairs.pairs, phrases, per_level=config.queries, seed=config.seed, held_out=reserved
+        pairs.pairs, phrases, per_level=config.queries, seed=config.seed, held_out=reserved,
+        lines_from=KINDS.index(pairs.kind) * config.pairs * config.queries,
     )  # fmt: skip
     result = ListResult(pairs=pairs)
     failures: list[Failure] = []
@@ -220,9 +221,7 @@ def measure_list(
         if there:
             target = there[int(rng.integers(len(there)))]
             if config.swap:
-                found = swap_test(pipeline, pair, target, failures.append)
-                # A failed test is reported, and counts as no agreement.
-                result.swaps.append(0.0 if found is None else found)
+                result.swaps.append(swap_test(pipeline, pair, target, failures.append))
             if _due(number, config.paraphrase_every):
                 many, failed = paraphrase_test(pipeline, pair, number, target, phrases, reserved, rng)
                 result.paraphrases.extend(many)

@@ -7,14 +7,15 @@ from reasoncd.ontology import REFUSAL, TARGETS, Target
 
 _BY_WORDS = {target.words.lower(): target for target in TARGETS}
 # The longest wording first: "low vegetation to ..." must not be cut to another target's words.
-_CLAIM = re.compile(
+CLAIM = re.compile(
     rf"(?:^|(?<=\W))({'|'.join(sorted(map(re.escape, _BY_WORDS), key=len, reverse=True))}):", re.IGNORECASE
 )
+"""The words of a target before a colon, with which an answer says what its map shows."""
 
 
 def named_target(answer: str) -> Target | None:
     """The target that an answer claims last ("New buildings: ..."), or None."""
-    claims = _CLAIM.findall(answer)
+    claims = CLAIM.findall(answer)
     return _BY_WORDS[claims[-1].lower()] if claims else None
 
 

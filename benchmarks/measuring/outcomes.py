@@ -8,8 +8,9 @@ Controls answer the same question in another way and are scored alike:
 - `any change, truth`: the question is ignored; the union of the true changes of the five classes: the best
   that marking all change can do.
 - `oracle`: the model, prompted with the plain wording of the true target.
-- `lexicon`: the model, prompted with the plain wording of the target that keywords suggest; `any change`
-  where they suggest none.
+- `lexicon`, `lexicon or nothing`: the model, prompted with the plain wording of the target that keywords
+  suggest; where they suggest none, `any change` or an empty map. The one does better where the change is
+  there, the other where it is not.
 - `nearest phrases`, `logistic regression`: the model, prompted with the plain wording of the target whose
   training phrases resemble the question most; nothing where those are off-topic lines.
 - `shuffled`: the model, prompted with the plain wording of another target.
@@ -37,10 +38,12 @@ from training.metrics import Confusion
 
 Mask = NDArray[np.bool_]
 
-ORACLE, LEXICON, NEAREST, REGRESSION = "oracle", "lexicon", "nearest phrases", "logistic regression"
+ORACLE, LEXICON, LEXICON_OR_NOTHING = "oracle", "lexicon", "lexicon or nothing"
+NEAREST, REGRESSION = "nearest phrases", "logistic regression"
 SHUFFLED, ANY_CHANGE = "shuffled", "any change"
 CONTROLS = (
-    ORACLE, LEXICON, NEAREST, REGRESSION, SHUFFLED, ANY_CHANGE, "any change, truth", "all positive"
+    ORACLE, LEXICON, LEXICON_OR_NOTHING, NEAREST, REGRESSION, SHUFFLED, ANY_CHANGE, "any change, truth",
+    "all positive",
 )  # fmt: skip
 MODEL = "model"
 Guess = Callable[[str], Target | None]
@@ -183,7 +186,7 @@ def measure_pair(
         maps = {MODEL: map_of(question.query), **ignoring}
         for name, targets in prompts.items():
             target = targets[number]
-            # The lexicon marks what changed where it has no word for it; the others know what is off-topic.
+            # With no word for it the one marks what changed, the others nothing.
             fallback = ignoring[ANY_CHANGE] if name == LEXICON else nothing
             maps[name] = map_of(canonical_query(target)) if target else fallback
         outcomes.append(_outcome(pair, question, answers[question.query], maps))
@@ -194,10 +197,12 @@ def _control_prompts(
     questions: Sequence[Question], rng: np.random.Generator, guesses: Mapping[str, Guess]
 ) -> dict[str, list[Target | None]]:
     """The target that each control prompts the model with, for each question."""
+    suggested = [lexicon_target(question.query) for question in questions]
     others = [[t for t in DIRECTED if t not in question.accept] for question in questions]
     return {
         ORACLE: [question.target for question in questions],
-        LEXICON: [lexicon_target(question.query) for question in questions],
+        LEXICON: suggested,
+        LEXICON_OR_NOTHING: suggested,
         SHUFFLED: [wrong[int(rng.integers(len(wrong)))] for wrong in others],
         **{name: [guess(question.query) for question in questions] for name, guess in guesses.items()},
     }
@@ -258,10 +263,20 @@ def _wrong_direction(pair: LabelledPair, question: Question, change_map: Mask) -
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swap:
+    """A map beside that of the opposite question on the exchanged images."""
+
+    iou: float
+    """0 where a question failed."""
+    empty: bool
+    """Both maps are, so that their agreement says nothing of direction."""
+
+
 def swap_test(
     pipeline: Pipeline, pair: LabelledPair, target: Target, on_failure: Callable[[Failure], None]
-) -> float | None:
-    """IoU of a map with the map of the opposite question on the exchanged images; None on a failure."""
+) -> Swap:
+    """Ask for one change, and for its opposite with the images exchanged; a failure is no agreement."""
     other = opposite(target)
     assert other is not None  # only gains and losses are swapped
     images = stacked(pair)
@@ -271,6 +286,6 @@ def swap_test(
         answer = ask(pipeline, np.ascontiguousarray(order), [query])[query]
         if isinstance(answer, Failure):
             on_failure(answer)
-            return None
+            return Swap(iou=0.0, empty=False)
         found.append(answer.change_map)
-    return overlap(found[0], found[1])
+    return Swap(iou=overlap(found[0], found[1]), empty=not (found[0].any() or found[1].any()))

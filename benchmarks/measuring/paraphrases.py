@@ -19,6 +19,8 @@ from training.queries import PhraseBank
 
 PHRASES = 4
 """Implicit phrases of a kind beside the plain wording."""
+_IMPLICIT = ("I2", "I3", "D2", "D3")
+"""Levels of held-out and development queries that only hint at the change."""
 SEEN, UNSEEN = "seen in training", "never seen"
 
 
@@ -32,8 +34,8 @@ class Paraphrase:
     """Whether training has seen the implicit ones among the phrases."""
     f1: tuple[float, ...]
     """Of each phrase's map, the plain wording first."""
-    agreement: float
-    """Mean IoU between two of the maps; two empty ones agree."""
+    agreement: float | None
+    """Mean IoU between two of the maps, of which one marks something; None where all are empty."""
 
     @property
     def worst(self) -> float:
@@ -65,7 +67,7 @@ def paraphrase_test(
         number: of the pair in its list.
         target: a change that is there.
         phrases: where phrases that training has seen come from.
-        held_out: where those that it has not seen come from; such that accept only the target.
+        held_out: where those that it has not seen come from; implicit ones that accept only the target.
         rng: of the choice.
 
     Returns:
@@ -73,7 +75,7 @@ def paraphrase_test(
     """
     kinds = {
         SEEN: [p.query for p in phrases.implicit.get(target.key, ())],
-        UNSEEN: [q.query for q in held_out if q.accept == (target,)],
+        UNSEEN: [q.query for q in held_out if q.accept == (target,) and q.level in _IMPLICIT],
     }
     chosen = {
         kind: [canonical_query(target), *(lines[int(i)] for i in rng.permutation(len(lines))[:PHRASES])]
@@ -89,13 +91,14 @@ def paraphrase_test(
             nothing if isinstance(answer, Failure) else answer.change_map
             for answer in (answers[query] for query in queries)
         ]
+        overlaps = [overlap(a, b) for a, b in combinations(maps, 2) if a.any() or b.any()]
         found.append(
             Paraphrase(
                 pair=number,
                 target=target,
                 kind=kind,
                 f1=tuple(Confusion.of(change_map, truth).f1 for change_map in maps),
-                agreement=float(np.mean([overlap(a, b) for a, b in combinations(maps, 2)])),
+                agreement=float(np.mean(overlaps)) if overlaps else None,
             )
         )
     return found, [a for a in answers.values() if isinstance(a, Failure)]

@@ -1,7 +1,7 @@
 """Queries that are kept back from training, and the count of how often they were looked at.
 
-Every run on them is written into a log beside the report: a figure on held-out queries is worth less each
-time a choice was made after seeing it.
+Every run on them is written into a log that is kept with the source: a figure on held-out queries is worth
+less each time a choice was made after seeing it.
 """
 
 import hashlib

@@ -73,6 +73,7 @@ def plan(
     per_level: int,
     seed: int,
     held_out: Sequence[HeldOutQuery] = (),
+    lines_from: int = 0,
 ) -> list[list[Question]]:
     """Choose the questions of every pair.
 
@@ -81,15 +82,18 @@ def plan(
         phrases: where synonyms, implicit phrases and off-topic lines come from.
         per_level: most questions of one level about one pair.
         seed: of the choice; a pair's questions do not depend on the pairs after it.
-        held_out: further queries.
+        held_out: further queries. Their off-topic lines are asked in turn, all of them before any again.
+        lines_from: with which of those lines the first pair begins.
 
     Returns:
         One list of questions a pair; a level is missing where the pair has nothing to ask.
     """
-    return [
-        _Chooser(pair, number, phrases, per_level, np.random.default_rng((seed, number)), held_out).choose()
-        for number, pair in enumerate(pairs)
-    ]
+    found = []
+    for number, pair in enumerate(pairs):
+        rng = np.random.default_rng((seed, number))
+        first = lines_from + number * per_level
+        found.append(_Chooser(pair, number, phrases, per_level, rng, held_out, first).choose())
+    return found
 
 
 def plan_plain(pairs: Sequence[LabelledPair], targets: Sequence[Target]) -> list[list[Question]]:
@@ -112,13 +116,14 @@ class _Chooser:
         per_level: int,
         rng: np.random.Generator,
         held_out: Sequence[HeldOutQuery],
+        first_line: int = 0,
     ) -> None:
         presence = presence_of_targets(pair)
         self._there = {t for t, value in zip(TARGETS, presence, strict=True) if value == YES}
         self._absent = {t for t, value in zip(TARGETS, presence, strict=True) if value == NO}
         self._seen = {cls: _class_seen(pair, cls) for cls in MAIN_CLASSES}
         self._number, self._phrases, self._count, self._rng = number, phrases, per_level, rng
-        self._held_out = held_out
+        self._held_out, self._first_line = held_out, first_line
 
     def choose(self) -> list[Question]:
         # The same targets in all words, so that levels differ by their words and not by what they ask.
@@ -200,7 +205,7 @@ class _Chooser:
                 self._question(f"{level}-N2", level, q.query, q.accept, False) for q in self._picked(wrong)
             ]
             off = [q for q in lines if not q.accept]
-            found += [self._question(level, level, q.query, (), False) for q in self._picked(off)]
+            found += [self._question(level, level, q.query, (), False) for q in self._in_turn(off)]
         return found
 
     def _picked_for(self, targets: Sequence[Target], due: Sequence[HeldOutQuery]) -> list[HeldOutQuery]:
@@ -212,6 +217,10 @@ class _Chooser:
                 first.setdefault(line.accept[0], line)
         chosen = list(first.values())
         return [*chosen, *(line for line in lines if line not in chosen)][: self._count]
+
+    def _in_turn(self, lines: Sequence[HeldOutQuery]) -> list[HeldOutQuery]:
+        places = range(self._first_line, self._first_line + min(self._count, len(lines)))
+        return [lines[place % len(lines)] for place in places]
 
     def _picked(self, offered: Sequence[T]) -> list[T]:
         chosen = self._rng.permutation(len(offered))[: self._count]

@@ -18,7 +18,7 @@ from benchmarks.reporting.behaviour_tables import (
 )
 from benchmarks.reporting.crosses import class_cross, direction_cross
 from benchmarks.reporting.goal_tables import goal_table, lead_table
-from benchmarks.reporting.goals import goals
+from benchmarks.reporting.goals import AGAINST_CONTROLS, goals
 from benchmarks.reporting.leads import leads
 from benchmarks.reporting.level_tables import (
     absent_control_table,
@@ -37,7 +37,7 @@ from benchmarks.reporting.real_tables import pair_table, pooled_table
 from benchmarks.reporting.tables import figure, table
 from training.data.fixed_pairs import PairKind
 
-COMPARED = ("I1", "I2", "I3", "N2")
+COMPARED = ("I1", *AGAINST_CONTROLS)
 """Levels on which the model is held against the controls."""
 _TITLES: dict[PairKind, str] = {
     "composite": "Composites of real tiles",
@@ -58,8 +58,7 @@ def accuracy_report(result: AccuracyResult) -> str:
     on = " and ".join(list_name(one) for one in main)
     parts = [HEAD, _what(result), "\n## Targets\n", goal_table(goals(result))]
     if everything:
-        found = [lead for level in COMPARED for lead in leads(everything, level)]
-        parts += ["### Against the controls\n", f"On {on}. {LEADS}\n", lead_table(found)]
+        parts += ["### Against the controls\n", f"On {on}. {LEADS}\n", _leads(everything)]
     for one in result.lists:
         parts += [f"\n## {_TITLES[one.pairs.kind]}\n", _list_line(one), *_list_tables(one)]
     if everything:
@@ -69,6 +68,10 @@ def accuracy_report(result: AccuracyResult) -> str:
         parts += ["\n## Real aerial pairs\n", _real(result)]
     parts += ["\n## Failures\n", _failures(result), READING]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _leads(outcomes: Sequence[Outcome]) -> str:
+    return lead_table([lead for level in COMPARED for lead in leads(outcomes, level)])
 
 
 def summary(one: ListResult) -> dict[str, float]:
@@ -141,15 +144,18 @@ def _list_tables(one: ListResult) -> list[str]:
     parts += [f"### F1 of each target\n\n{on}.\n", target_table(outcomes)]
     if not plain:
         parts += [f"### Controls\n\n{on}: macro F1 of the same questions.\n", control_table(outcomes)]
+        parts += [f"### Against the controls\n\n{on}.\n", _leads(outcomes)]
     parts += [f"### Where the asked change is not there\n\n{on}.\n", absent_table(outcomes)]
     if not plain:
         parts += [f"{on}: empty maps of the controls.\n", absent_control_table(outcomes)]
     parts += [f"### Presence as a score\n\n{on}.\n", auroc_table(outcomes)]
     if one.swaps:
-        swaps = np.array(one.swaps)
+        swaps = np.array([swap.iou for swap in one.swaps])
+        empty = sum(swap.empty for swap in one.swaps)
         parts.append(
             f"Swap test, IoU(map(T1, T2, gain), map(T2, T1, loss)): mean {figure(float(swaps.mean()))}, "
-            f"median {figure(float(np.median(swaps)))} over {len(swaps)} pairs.\n"
+            f"median {figure(float(np.median(swaps)))} over {len(swaps)} pairs, of which {empty} have two "
+            "empty maps, which agree.\n"
         )
     return parts
 

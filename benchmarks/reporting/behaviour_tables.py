@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.measuring import measures
 from benchmarks.measuring.accuracy import ListResult
 from benchmarks.measuring.correcting import ROUNDS
+from benchmarks.measuring.explanations import ReasonKind
 from benchmarks.measuring.paraphrases import SEEN, UNSEEN
 from benchmarks.measuring.reliability import reliability
 from benchmarks.reporting.tables import figure, share, share_with_interval, table, with_interval
@@ -27,17 +28,18 @@ def paraphrase_table(lists: Lists) -> str:
             if not found:
                 continue
             worst = [(p.pair, p.worst) for p in found]
-            agreement = [(p.pair, p.agreement) for p in found]
+            agreement = [(p.pair, p.agreement) for p in found if p.agreement is not None]
             rows.append([
                 name, kind, str(len(found)),
                 figure(float(np.mean([p.f1[0] for p in found]))),
                 figure(float(np.mean([np.mean(p.f1) for p in found]))),
                 with_interval(_mean(worst), measures.mean_interval(worst)),
                 with_interval(_mean(agreement), measures.mean_interval(agreement)),
+                str(len(found) - len(agreement)),
             ])  # fmt: skip
     return table(
         ["list", "phrases", "pairs", "F1 in plain words", "mean F1", "worst F1 (95 %)",
-         "IoU between the maps (95 %)"],
+         "IoU between the maps (95 %)", "all maps empty"],
         rows, text=("phrases",),
     )  # fmt: skip
 
@@ -51,16 +53,22 @@ def explanation_table(lists: Lists) -> str:
             if not found:
                 continue
             verdicts = [(e.pair, e.right) for e in found]
+            shown = [e for e in found if not e.empty]
+            about = [e.reason for e in shown]
             rows.append([
                 name, level, str(len(found)),
                 share(measures.rate([(e.pair, e.asked_named) for e in found])),
                 share(measures.rate([(e.pair, e.map_named) for e in found])),
                 share_with_interval(measures.rate(verdicts), measures.rate_interval(verdicts)),
                 figure(float(np.mean([e.agreement for e in found]))),
+                str(len(shown)),
+                share(measures.rate([(e.pair, e.right) for e in shown])),
+                *(str(about.count(kind)) for kind in ReasonKind),
             ])  # fmt: skip
     return table(
         ["list", "level", "questions", "asked target named", "named target is the map's", "both (95 %)",
-         "IoU with the short answer's map"],
+         "IoU with the short answer's map", "maps that mark something", "both, of these",
+         *(f"reason: {kind}" for kind in ReasonKind)],
         rows, text=("level",),
     )  # fmt: skip
 
@@ -107,4 +115,4 @@ def correction_table(lists: Lists) -> str:
 
 
 def _mean(values: Sequence[tuple[int, float]]) -> float:
-    return float(np.mean([value for _, value in values]))
+    return float(np.mean([value for _, value in values])) if values else float("nan")

@@ -18,11 +18,13 @@ from benchmarks.measuring.outcomes import MODEL, Outcome
 from benchmarks.measuring.pooling import pooled, pooled_outcomes
 from benchmarks.measuring.real import pooled_f1
 from benchmarks.measuring.reliability import reliability
-from benchmarks.reporting.leads import RIVALS, counts_of, leads, named_level
+from benchmarks.reporting.leads import RIVALS, WITH_ABSENT, counts_of, leads, named_level
 
 _NAN = float("nan")
 _NO_INTERVAL = (_NAN, _NAN)
 _BOTH = "composites and scenes"
+AGAINST_CONTROLS = ("I2", f"I2{WITH_ABSENT}", "I3", f"I3{WITH_ABSENT}", "N2")
+"""On what the model must be better than the controls."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +70,7 @@ def goals(result: AccuracyResult) -> list[Goal]:
     return [
         _f1("E0: macro F1 over class and direction", "composites", composites, "E0", 0.78),
         *(_retention(every, level, target) for level, target in (("I1", 0.97), ("I2", 0.88), ("I3", 0.78))),
-        *(_ahead(every, level) for level in ("I2", "I3", "N2")),
+        *(_ahead(every, level) for level in AGAINST_CONTROLS),
         *_rejection(every),
         *_direction(main, every),
         _emission(every),
@@ -110,28 +112,49 @@ def _ahead(outcomes: Sequence[Outcome], level: str) -> Goal:
     """How many of the controls the model is better than."""
     found = leads(outcomes, level)
     behind = [lead.control for lead in found if not lead.ahead]
-    named = named_level(outcomes, level)
+    bare = level.removesuffix(WITH_ABSENT)
+    named = level.replace(bare, named_level(outcomes, bare))
+    lacking = [name for name in RIVALS if name not in {lead.control for lead in found}] if found else []
+    notes = [f"not better than: {', '.join(behind)}"] if behind else []
+    notes += [f"not asked: {', '.join(lacking)}"] if lacking else []
     return Goal(
         measure=f"{named}: of the {len(RIVALS)} controls that matter, better than",
         on=_BOTH,
         target=len(RIVALS),
-        value=len(found) - len(behind) if found else _NAN,
+        value=len(found) - len(behind) if found and not lacking else _NAN,
         interval=_NO_INTERVAL,
         is_count=True,
-        note=f"not better than: {', '.join(behind)}" if behind else "",
+        note="; ".join(notes),
     )  # fmt: skip
 
 
 def _rejection(outcomes: Sequence[Outcome]) -> list[Goal]:
     off_topic = [o for o in outcomes if not o.question.accept]
+    trained, unseen = ([o for o in off_topic if (o.question.level == "N3") == seen] for seen in (True, False))
     absent = [o for o in outcomes if o.question.level in ("N0", "N1", "N2")]
-    levels = ("E0", "E0-any", "E1", "I1", named_level(outcomes, "I2"))
+    wrong_way = [o for o in outcomes if o.question.level.endswith("-N2")]
+    levels = ("E0", "E0-any", "E1", "E0-held-out", "E1-held-out", "I1", named_level(outcomes, "I2"))
     present = [o for o in outcomes if o.question.level in levels]
     return [
-        _rate("correct-empty on N0-N2", absent, lambda o: o.correct_empty, 0.95),
-        _rate("correct-empty on off-topic questions", off_topic, lambda o: o.correct_empty, 0.95),
+        _rate("correct-empty on N0-N2, in words of training", absent, lambda o: o.correct_empty, 0.95),
+        _rate("correct-empty on N2, in words never seen", wrong_way, lambda o: o.correct_empty, 0.95),
+        _rate("correct-empty on off-topic lines of training", trained, lambda o: o.correct_empty, 0.95),
+        _off_topic_by_line(unseen),
         _rate(f"false rejection on E0-{levels[-1]}", present, lambda o: o.empty, 0.03, at_most=True),
     ]
+
+
+def _off_topic_by_line(outcomes: Sequence[Outcome]) -> Goal:
+    """Each line counts once, however often it was asked; the interval is over lines."""
+    by_line: dict[str, list[bool]] = {}
+    for o in outcomes:
+        by_line.setdefault(o.question.query, []).append(o.correct_empty)
+    shares = [float(np.mean(verdicts)) for verdicts in by_line.values()]
+    return Goal(
+        measure=f"correct-empty on {len(shares)} off-topic lines never seen", on=_BOTH, target=0.95,
+        value=float(np.mean(shares)) if shares else _NAN,
+        interval=measures.mean_interval(list(enumerate(shares))), in_per_cent=True,
+    )  # fmt: skip
 
 
 def _rate(
@@ -150,22 +173,28 @@ def _rate(
 
 
 def _direction(main: Sequence[ListResult], outcomes: Sequence[Outcome]) -> list[Goal]:
-    asked = [o for o in outcomes if o.question.present and o.question.accept and o.question.level != "T"]
-    parts = [(o.question.pair, o.wrong_direction, o.marked) for o in asked]
-    marked = sum(o.marked for o in asked)
-    swaps = [iou for one in main for iou in one.swaps]
+    asked = [o for o in outcomes if o.question.accept and o.question.level != "T"]
+    swaps = [swap.iou for one in main for swap in one.swaps if not swap.empty]
+    empty = sum(swap.empty for one in main for swap in one.swaps)
     return [
+        _wrong_share("the map, the change being there", [o for o in asked if o.question.present]),
+        _wrong_share("all maps, those of absent changes among them", asked),
         Goal(
-            measure="wrong-direction share of the map", on=_BOTH, target=0.01, at_most=True,
-            value=sum(o.wrong_direction for o in asked) / marked if marked else _NAN,
-            interval=measures.share_interval(parts), in_per_cent=True,
-        ),
-        Goal(
-            measure="IoU of the swap test", on=_BOTH, target=0.95,
+            measure=f"IoU of the swap test, {empty} pairs of empty maps left out", on=_BOTH, target=0.95,
             value=float(np.mean(swaps)) if swaps else _NAN,
             interval=measures.mean_interval(list(enumerate(swaps))),
         ),
     ]  # fmt: skip
+
+
+def _wrong_share(of: str, asked: Sequence[Outcome]) -> Goal:
+    parts = [(o.question.pair, o.wrong_direction, o.marked) for o in asked]
+    marked = sum(o.marked for o in asked)
+    return Goal(
+        measure=f"wrong-direction share of {of}", on=_BOTH, target=0.01, at_most=True,
+        value=sum(o.wrong_direction for o in asked) / marked if marked else _NAN,
+        interval=measures.share_interval(parts), in_per_cent=True,
+    )  # fmt: skip
 
 
 def _emission(outcomes: Sequence[Outcome]) -> Goal:

@@ -9,10 +9,24 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import measures
 from benchmarks.measuring.measures import Interval
-from benchmarks.measuring.outcomes import ANY_CHANGE, LEXICON, MODEL, NEAREST, REGRESSION, SHUFFLED, Outcome
+from benchmarks.measuring.outcomes import (
+    ANY_CHANGE,
+    LEXICON,
+    LEXICON_OR_NOTHING,
+    MODEL,
+    NEAREST,
+    REGRESSION,
+    SHUFFLED,
+    Outcome,
+)
 
-RIVALS = (ANY_CHANGE, LEXICON, NEAREST, REGRESSION, SHUFFLED)
+READERS = (LEXICON, LEXICON_OR_NOTHING, NEAREST, REGRESSION)
+"""Controls that read the words without the model. One that is level with the model shows that it does not
+reason, so it must be better outside of the interval."""
+RIVALS = (ANY_CHANGE, *READERS, SHUFFLED)
 """The controls that the model must be better than."""
+WITH_ABSENT = " with its N2"
+"""Of a level's name: its questions where only the opposite happened belong to it, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +42,8 @@ class Lead:
 
     @property
     def ahead(self) -> bool:
-        """Better, and for the lexicon outside the interval."""
-        return self.interval[0] > 0 if self.control == LEXICON else self.model > self.other
+        """Better, and than the readers outside the interval."""
+        return self.interval[0] > 0 if self.control in READERS else self.model > self.other
 
     def as_json(self) -> dict[str, Any]:
         """Numbers and texts only."""
@@ -44,11 +58,18 @@ def leads(outcomes: Sequence[Outcome], level: str) -> list[Lead]:
 
     Args:
         outcomes: of one list, or pooled.
-        level: a present level, compared by macro F1; or `N2`, the wrong direction in all words, compared by
-            the share of empty maps.
+        level: a present level, compared by macro F1; the same `with its N2`, questions of the level's kind
+            of words where only the opposite happened, on which every marked pixel is a false alarm; or `N2`,
+            the wrong direction in all words, compared by the share of empty maps.
     """
-    name = named_level(outcomes, level)
-    if level == "N2":
+    bare = level.removesuffix(WITH_ABSENT)
+    name = named_level(outcomes, bare)
+    if level != bare:
+        asked = [o for o in outcomes if o.question.level in (name, f"{name}-N2")]
+        # Without both it is another comparison.
+        asked = asked if len({o.question.level for o in asked}) == 2 else []
+        name += WITH_ABSENT
+    elif level == "N2":
         asked = [o for o in outcomes if o.question.level == "N2" or o.question.level.endswith("-N2")]
     else:
         asked = [o for o in outcomes if o.question.level == name]

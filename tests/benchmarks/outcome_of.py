@@ -17,11 +17,12 @@ def outcome_of(
     *,
     controls: dict[str, Confusion] | None = None,
     present: bool = True,
+    query: str = "q",
     **fields: Any,
 ) -> Outcome:
     """An outcome of one question; fields beside the given ones are those of a right answer."""
     accept = (TARGET_BY_KEY[key],) if key else ()
-    question = Question(pair=pair, level=level, wording=level, query="q", accept=accept, present=present)
+    question = Question(pair=pair, level=level, wording=level, query=query, accept=accept, present=present)
     given: dict[str, Any] = {
         "empty": score.tp + score.fp == 0, "named": accept[0] if accept else None, "right_words": True,
         "seg_emitted": bool(key), "presence": 0.9 if present else 0.1, "confidence": score.iou,

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.measuring.correcting import ROUNDS, Engines, correction_test
-from benchmarks.measuring.explanations import explanation_test
+from benchmarks.measuring.explanations import ReasonKind, explanation_test, reason_kind
 from benchmarks.measuring.outcomes import Failure
 from benchmarks.measuring.paraphrases import PHRASES, SEEN, UNSEEN, paraphrase_test
 from benchmarks.queries.held_out import HeldOutQuery
@@ -58,6 +58,8 @@ def test_the_worst_phrase_and_the_maps_that_differ_show(
     known = phrases.implicit["building.gain"][0].query
     lines = [("more beds", (BUILT,)), (known, (BUILT,)), ("either", (BUILT, TARGET_BY_KEY["road.gain"]))]
     held_out = tuple(HeldOutQuery(level="I2", query=query, accept=accept) for query, accept in lines)
+    # A synonym is no implicit phrase.
+    held_out = (*held_out, HeldOutQuery(level="E1", query="new dwellings", accept=(BUILT,)))
     found, _ = _many(make_pipeline(), new_house, phrases, held_out)
     unseen = next(p for p in found if p.kind == UNSEEN)
     # The plain words, a phrase that the reasoner knows and one that it refuses; not what accepts more.
@@ -75,10 +77,33 @@ def test_a_failing_phrase_counts_as_an_empty_map(
     assert found.f1[0] == 0
 
 
+def test_empty_maps_have_no_agreement(
+    make_pipeline: MakePipeline, new_house: LabelledPair, phrases: PhraseBank
+) -> None:
+    (found,), _ = _many(make_pipeline(twist=lambda t: opposite(t) or t), new_house, phrases)
+    assert (found.worst, found.agreement) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("Homes were built where the meadow was. New buildings: 3 places.", ReasonKind.ASKED),
+        ("Houses stand there. New buildings: 3 places.", ReasonKind.ASKED),
+        ("The houses were torn down. New buildings: 3 places.", ReasonKind.OTHER_DIRECTION),
+        ("A lane was paved. New buildings: 3 places.", ReasonKind.OTHER_CLASS),
+        ("People live there. New buildings: 3 places.", ReasonKind.NONE),
+        ("New buildings: 3 places.", ReasonKind.NONE),
+    ],
+)
+def test_a_reason_is_judged_apart_from_the_claim(answer: str, kind: ReasonKind) -> None:
+    assert reason_kind(answer, (BUILT,)) == kind
+
+
 def test_an_explained_answer_that_is_right(make_pipeline: MakePipeline, new_house: LabelledPair) -> None:
     found, failures = explanation_test(make_pipeline(), new_house, _asked("new buildings"))
     assert failures == []
     assert (found.named, found.right, found.agreement) == (BUILT, True, 1.0)
+    assert (found.empty, found.reason) == (False, ReasonKind.NONE)  # it gives none
 
 
 def test_lost_ground_under_new_buildings_is_the_same_map(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.jobs import Reserved
 from benchmarks.measuring.answers import named_target, says_nothing_seen, says_off_topic
 from benchmarks.queries.held_out import load_held_out, log_run
 from benchmarks.queries.lexicon import lexicon_target
@@ -92,6 +93,16 @@ def test_runs_on_held_out_queries_are_counted(tmp_path: Path) -> None:
     found = [log_run(log, which, fingerprints={"reasoner": "ab"}, pairs=1) for which in (one, other, one)]
     assert found == [1, 1, 2]
     assert json.loads(log.read_text().splitlines()[0])["fingerprints"] == {"reasoner": "ab"}
+
+
+def test_off_topic_lines_of_the_development_queries_come_along(tmp_path: Path) -> None:
+    path = _file(tmp_path, [{"level": "I2", "cls": "building", "direction": "gain", "query": "x"}])
+    found, alone = Reserved(held_out=path).load(), load_held_out(path)
+    assert found is not None
+    assert found.sha256 == alone.sha256
+    assert found.queries[:1] == alone.queries
+    assert len(found.queries) > 150
+    assert all(q.level == "DN3" and not q.accept for q in found.queries[1:])
 
 
 def test_a_table_keeps_its_columns() -> None:

@@ -13,8 +13,19 @@ from benchmarks.figures.gallery import draw_cases
 from benchmarks.measuring import accuracy, real
 from benchmarks.measuring.accuracy import AccuracyConfig, AccuracyResult, ListResult, measure, measure_list
 from benchmarks.measuring.correcting import Engines
-from benchmarks.measuring.outcomes import CONTROLS, MODEL, NEAREST, REGRESSION
+from benchmarks.measuring.outcomes import (
+    CONTROLS,
+    LEXICON,
+    LEXICON_OR_NOTHING,
+    MODEL,
+    NEAREST,
+    REGRESSION,
+    Failure,
+    Swap,
+    swap_test,
+)
 from benchmarks.queries.held_out import HeldOutQuery, HeldOutSet
+from benchmarks.queries.lexicon import lexicon_target
 from benchmarks.queries.questions import opposite
 from benchmarks.reporting.accuracy import accuracy_report, summary, verdicts_as_json
 from benchmarks.reporting.level_tables import macro_of, of_level
@@ -58,7 +69,7 @@ def test_a_perfect_pipeline_has_perfect_figures(
         *(f"correct empty {level}" for level in ("N0", "N1", "N2", "N3")),
     }
     assert set(found.values()) == {1.0}
-    assert one.swaps == [1.0]
+    assert one.swaps == [Swap(iou=1.0, empty=False)]
     assert all(o.right_words and o.wrong_direction == 0 for o in one.outcomes)
     assert {o.seg_emitted for o in of_level(one.outcomes, "N3")} == {False}
 
@@ -81,8 +92,23 @@ def test_controls_by_hand(make_pipeline: MakePipeline, phrases: PhraseBank, new_
     for name, f1 in expected.items():
         assert macro_of(e0, name)["f1"] == pytest.approx(f1), name
     assert all(set(o.scores) == {MODEL, *CONTROLS} for o in one.outcomes)
+    # A word that no keyword has: the one lexicon marks what changed, the other nothing.
+    for o in (*of_level(one.outcomes, "I1"), *of_level(one.outcomes, "N2")):
+        if lexicon_target(o.question.query) is None:
+            assert o.scores[LEXICON] == o.scores["any change"]
+            assert o.scores[LEXICON_OR_NOTHING] == o.scores[REGRESSION]
+        else:
+            assert o.scores[LEXICON] == o.scores[LEXICON_OR_NOTHING]
     for o in of_level(one.outcomes, "N2"):
         assert (o.scores["any change"].fp, o.scores["oracle"].fp, o.scores[MODEL].fp) == (64, 0, 0)
+
+
+def test_two_empty_maps_agree_but_say_nothing_of_direction(
+    make_pipeline: MakePipeline, new_house: LabelledPair
+) -> None:
+    failures: list[Failure] = []
+    found = swap_test(make_pipeline(), new_house, TARGET_BY_KEY["water.gain"], failures.append)
+    assert (found, failures) == (Swap(iou=1.0, empty=True), [])
 
 
 def test_a_pipeline_that_mixes_up_directions_is_found_out(

@@ -85,6 +85,18 @@ def test_held_out_queries_get_levels_of_their_own(new_house: LabelledPair, phras
     assert [(q.query, q.present) for q in asked["N3-held-out"]] == [("a joke, please", False)]
 
 
+def test_off_topic_lines_are_asked_in_turn(new_house: LabelledPair, phrases: PhraseBank) -> None:
+    lines = tuple(HeldOutQuery(level="DN3", query=f"line {number}", accept=()) for number in range(7))
+    planned = plan([new_house] * 3, phrases, per_level=2, seed=0, held_out=lines)
+    asked = [[q.query for q in questions if q.level == "DN3"] for questions in planned]
+    assert asked == [["line 0", "line 1"], ["line 2", "line 3"], ["line 4", "line 5"]]
+    # The next list of pairs goes on from there.
+    (first,) = plan([new_house], phrases, per_level=2, seed=0, held_out=lines, lines_from=6)
+    assert [q.query for q in first if q.level == "DN3"] == ["line 6", "line 0"]
+    (few,) = plan([new_house], phrases, per_level=20, seed=0, held_out=lines)
+    assert len([q for q in few if q.level == "DN3"]) == 7
+
+
 def test_levels_differ_by_their_words_and_not_by_their_targets(phrases: PhraseBank) -> None:
     rng = np.random.default_rng(6)
     codes = np.array([LandCover.BUILDING, LandCover.ROAD, LandCover.WATER, LandCover.BARE_GROUND], np.uint8)
