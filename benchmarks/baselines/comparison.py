@@ -1,8 +1,9 @@
 """Building change, by the model and by what was built for nothing else: every method on the same pairs.
 
 The supervised networks are trained on the model's own training pairs; their threshold is chosen on the pairs
-that the model's are chosen on. The model is asked for any change of buildings in plain words through the whole
-pipeline, with the thresholds of its checkpoint. Pairs of which nobody knows whether a building changed are left out.
+that the model's are chosen on. The model is asked for any change of buildings in plain words through the
+whole pipeline, with the thresholds of its checkpoint. Pairs of which nobody knows whether a building changed
+are left out.
 """
 
 import time
