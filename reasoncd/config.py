@@ -6,6 +6,7 @@ the field. This module knows no particular configuration.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -113,9 +114,14 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object so that equal values give equal bytes on every platform."""
+    """Write a JSON object so that equal values give equal bytes on every platform.
+
+    The file appears complete or not at all, and replaces the one before in one step.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_bytes(text.encode() + b"\n")
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(text.encode() + b"\n")
+    part.replace(path)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

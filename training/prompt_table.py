@@ -6,7 +6,7 @@ them; the identifier beside the table says which decoders and reasoners fit each
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from reasoncd.checkpoint import Checkpoint
@@ -14,6 +14,7 @@ from reasoncd.config import read_json, write_json
 from reasoncd.errors import CheckpointError, NotFoundError
 from reasoncd.ontology import TARGETS
 from services.mask_decoder.weights import PROMPT_TABLE
+from training.run.saves import write_weights
 
 TABLE_FILE = f"{PROMPT_TABLE}.safetensors"
 SPACE_FILE = "seg_space.json"
@@ -21,14 +22,15 @@ SPACE_FILE = "seg_space.json"
 
 def save_prompt_table(table: Tensor, folder: Path) -> None:
     """Write a table (targets, D) into a folder, float32."""
-    save_file({"table": table.detach().float().cpu().contiguous()}, folder / TABLE_FILE)
+    write_weights({"table": table.float()}, folder / TABLE_FILE)
 
 
 def keep_table(folder: Path, table: Tensor, seg_space: str) -> None:
     """Write a settled table and the identifier of its prompt space into a working folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_prompt_table(table, folder)
+    # The table last: where it is, all is.
     write_json(folder / SPACE_FILE, {"seg_space": seg_space})
+    save_prompt_table(table, folder)
 
 
 def kept_table(folder: Path) -> Tensor:

@@ -100,7 +100,8 @@ def fit(
     """
     with one_sentence():
         if samples is None:
-            if given := [o for o, v in (("--sam", sam), ("--clip", clip), ("--split", split)) if v]:
+            files = (("--sam", sam), ("--clip", clip), ("--resnet", resnet), ("--llama", llama))
+            if given := [option for option, value in (*files, ("--split", split)) if value]:
                 raise InvalidInputError(f"{given[0]} is for training on samples; add --samples")
             _run_stages(open_workshop(recipe, folder, threads, real_data), _FITTED)
             return
@@ -178,11 +179,19 @@ def export(
                 f"{chosen.probability}; F1 {f1:.3f} on the validation part that they were chosen on"
             )
             return
-        found = open_workshop(recipe, folder, threads, real_data).export(out, card)
+        if split:
+            raise InvalidInputError("--split is for what was trained on samples; add --samples")
+        exported = open_workshop(recipe, folder, threads, real_data).export(out, card)
+        chosen, found = exported.thresholds, exported.calibration
+        how = (
+            f"on the pairs they were chosen on: macro F1 {found.f1:.3f}, {found.empty:.0%} of absent changes "
+            f"empty, {found.kept:.0%} of present ones kept"
+            if found
+            else "those of the adopted checkpoint, as its vision encoder and mask decoder are"
+        )
         typer.echo(
-            f"wrote {out}: presence threshold {found.thresholds.presence}, probability threshold "
-            f"{found.thresholds.probability}; on the pairs they were chosen on: macro F1 {found.f1:.3f}, "
-            f"{found.empty:.0%} of absent changes empty, {found.kept:.0%} of present ones kept"
+            f"wrote {out}: presence threshold {chosen.presence}, probability threshold {chosen.probability}; "
+            f"{how}"
         )
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from reasoncd.errors import CorruptDataError, InvalidInputError, NotFoundError
+from reasoncd.ontology import SEG_TOKEN
 from training.data.labels import YES
-from training.data.mask_files import decoded, truth_of_grey
+from training.data.mask_files import check_mode, decoded, truth_of_grey
 from training.data.parts import PARTS, Part
 from training.data.samples import PATH_FIELDS, Sample, SampleSplit, read_samples, split_samples
 
@@ -52,22 +53,30 @@ def load_parts(path: Path, *, split: str = "", seed: int = 0) -> SampleSplit:
 
 
 def check_parts(parts: SampleSplit) -> None:
-    """Look at the headers of all pictures, and at who shares pictures with whom.
+    """Look at the headers of all pictures, at all masks, and at who shares pictures with whom.
 
     Raises:
-        InvalidInputError: sizes differ, a picture is tiny, a mask is not grey, or a pair is in two parts.
+        InvalidInputError: sizes differ, a picture is tiny or of another kind, a mask holds another value or
+            contradicts its answer, or an image is in two parts.
         NotFoundError, CorruptDataError: a file is gone or no picture.
     """
-    seen: dict[tuple[str, str], tuple[str, Sample]] = {}
+    seen: dict[Path, tuple[str, Sample]] = {}
+    looked_at: set[tuple[Path, ...]] = set()
     for name in PARTS:
         for sample in getattr(parts, name):
-            pair = (str(sample.img1_path), str(sample.img2_path))
-            part, other = seen.setdefault(pair, (name, sample))
-            if part != name:
-                raise InvalidInputError(
-                    f"{sample.origin}: its pair is {other.origin} of {part} too; keep each pair in one part"
-                )
-            _check_headers(sample)
+            for path in (sample.img1_path, sample.img2_path):
+                part, other = seen.setdefault(path, (name, sample))
+                if part != name:
+                    raise InvalidInputError(
+                        f"{sample.origin}: its image {path} is in {other.origin} of {part} too; keep each "
+                        "image in one part"
+                    )
+            files = tuple(getattr(sample, field) for field in PATH_FIELDS)
+            # Many questions are asked about one pair.
+            if files not in looked_at:
+                looked_at.add(files)
+                _check_headers(sample)
+            _check_answer(sample)
 
 
 def marks_change(samples: Sequence[Sample]) -> bool:
@@ -86,6 +95,15 @@ def digest_of(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
+def _check_answer(sample: Sample) -> None:
+    what = f"{sample.origin}: mask_path {sample.mask_path}"
+    truth = truth_of_grey(decoded(sample.mask_path, what, one_channel=True), what)
+    if SEG_TOKEN not in sample.answer and (truth == YES).any():
+        raise InvalidInputError(
+            f"{what} marks a change, but the answer has no {SEG_TOKEN}; add it or empty the mask"
+        )
+
+
 def _check_headers(sample: Sample) -> None:
     sizes: dict[str, tuple[int, int]] = {}
     for name in PATH_FIELDS:
@@ -94,13 +112,11 @@ def _check_headers(sample: Sample) -> None:
         try:
             with Image.open(path) as picture:
                 sizes[name] = picture.size
-                mode = picture.mode
+                check_mode(picture, path, what, one_channel=name == "mask_path")
         except FileNotFoundError as error:
             raise NotFoundError(f"{what} is not there; add the file") from error
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise CorruptDataError(f"{what} is no image; write the file again") from error
-        if name == "mask_path" and mode not in ("L", "1"):
-            raise InvalidInputError(f"{what} is of mode {mode}; give one 8-bit channel")
     first = sizes["img1_path"]
     if min(first) < _SMALLEST_SIDE:
         raise InvalidInputError(

@@ -9,7 +9,7 @@ Entries are numbered from 1 in what is said of them.
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,16 +126,20 @@ def write_samples(file: Path, samples: Sequence[Sample]) -> None:
 
 
 def split_samples(samples: Sequence[Sample], *, seed: int) -> SampleSplit:
-    """Split 8:1:1 by chance, whole pairs at a time: two questions on one pair never part.
+    """Split 8:1:1 by chance, whole pairs at a time.
 
+    Two questions on one pair never part, nor do two pairs that share an image.
     The parts depend on the pairs and the seed, not on the order in the file. Neighbouring tiles of one scene
     still leak from part to part; only a split by place keeps them apart.
 
     Raises:
-        InvalidInputError: there are fewer than three pairs, or the seed is negative.
+        InvalidInputError: there are fewer than three pairs without a common image, or the seed is negative.
     """
-    part_of = eight_one_one({_pair_of(s) for s in samples}, seed=seed)
-    train, validation, test = (tuple(s for s in samples if part_of[_pair_of(s)] == p) for p in PARTS)
+    group_of = _groups({_pair_of(sample) for sample in samples})
+    part_of = eight_one_one(set(group_of.values()), seed=seed)
+    train, validation, test = (
+        tuple(s for s in samples if part_of[group_of[_pair_of(s)]] == p) for p in PARTS
+    )
     return SampleSplit(train=train, validation=validation, test=test)
 
 
@@ -283,6 +287,24 @@ def _pair_of(sample: Sample) -> tuple[str, str]:
     """The same for a pair and for its exchanged dates."""
     first, second = sorted((str(sample.img1_path), str(sample.img2_path)))
     return first, second
+
+
+def _groups(pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Each pair's group, named by one of its pairs: pairs that share an image are in one."""
+    leader: dict[tuple[str, str], tuple[str, str]] = {pair: pair for pair in pairs}
+
+    def group(pair: tuple[str, str]) -> tuple[str, str]:
+        while leader[pair] != pair:
+            pair = leader[pair]
+        return pair
+
+    first_with: dict[str, tuple[str, str]] = {}
+    for pair in sorted(pairs):
+        for image in pair:
+            other = group(first_with.setdefault(image, pair))
+            own = group(pair)
+            leader[max(own, other)] = min(own, other)
+    return {pair: group(pair) for pair in pairs}
 
 
 def _export_pair(

@@ -16,8 +16,7 @@ Reading is strict: an unknown or missing field, a value of another type and a va
 errors that name the field. Nothing in a file is executed.
 """
 
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -34,6 +33,7 @@ from services.vision_encoder.config import SamSize, VisionEncoderConfig
 from training.losses import LossWeights
 from training.recipes.recipe import Recipe, StagedTraining
 from training.recipes.sample_training import SampleTraining
+from training.strict_yaml import StrictLoader
 
 FOLDER = Path(__file__).parent
 PRESETS = ("mini", "paper", "paper_tiny")
@@ -162,7 +162,7 @@ def _only(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{path} is not there; give a recipe's name or the path of a .yaml file"
@@ -174,25 +174,3 @@ def _read_yaml(path: Path) -> Any:
         line = f", line {place.line + 1}" if place else ""
         problem = getattr(error, "problem", None) or "it does not parse"
         raise InvalidInputError(f"{path}{line} is no YAML: {problem}; mend it") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: a field stands once, and 5e-5 is a number."""
-
-
-def _without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[Hashable] = set()
-    for key, _ in node.value:
-        name = loader.construct_object(key)
-        if name in seen:
-            raise yaml.MarkedYAMLError(problem=f"field `{name}` stands twice", problem_mark=key.start_mark)
-        seen.add(name)
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _without_duplicates)
-# YAML 1.1, which PyYAML reads, wants a point and a sign in 5.0e-5; without them it would be a text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)

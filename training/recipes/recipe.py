@@ -172,7 +172,11 @@ class Recipe:
         if run is None or (steps is None and learning_rate is None):
             return self
         try:
-            changed = replace(run, steps=steps or run.steps, learning_rate=learning_rate or run.learning_rate)
+            changed = replace(
+                run,
+                steps=run.steps if steps is None else steps,
+                learning_rate=run.learning_rate if learning_rate is None else learning_rate,
+            )
         except ValueError as error:
             raise InvalidInputError(f"stage {stage} of {self.name}: {error}") from error
         return replace(self, stages=self.staged.with_run(stage, changed))

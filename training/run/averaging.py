@@ -46,8 +46,10 @@ class AveragedWeights:
         save_file({n: t.contiguous() for n, t in self.average.items()}, folder / EMA_FILE)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
-        saved = load_file(folder / EMA_FILE)
+        """Read what `save` wrote; where nothing was averaged before, begin with the weights as they are."""
+        path = folder / EMA_FILE
+        now_there = {name: p.detach().clone() for name, p in self._parameters.items()}
+        saved = load_file(path) if path.exists() else now_there
         self.average = {name: saved[name].to(now.device) for name, now in self.average.items()}
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ from training.run.log import RunLog
 from training.run.preflight import check_disk, check_memory, needs_of
 from training.run.processes import first_says, is_first, sums_of, wait_for_all, world_size
 from training.run.progress import PlainReport, Report, Silence
-from training.run.saves import RunSaves, write_weights
+from training.run.saves import LATEST, RunSaves, write_weights
 from training.run.stepping import Stepper
 
 __all__ = ["WEIGHTS_FILE", "RunConfig", "learning_rate_factor", "run_stage"]
@@ -75,7 +75,9 @@ def run_stage(
     if config.best_by is not None and validate is None:
         raise ValueError("best_by needs a validation")
     needs = needs_of(stage, config, keep=keep, activations=activations)
-    check_disk(needs.disk, folder, f"training in {folder.name}")
+    # While a save is written the one before stays; a begun run has that already.
+    begun = needs.save if (folder / LATEST).exists() else 0
+    check_disk(needs.disk - begun, folder, f"training in {folder.name}")
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     check_memory(
         needs.memory,

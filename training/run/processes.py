@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing, redirect_stdout
 from socket import AF_INET, SOCK_STREAM, socket
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -75,6 +78,15 @@ def sums_of(values: Sequence[float]) -> list[float]:
     sums = torch.tensor(values, dtype=torch.float64, device=_device())
     dist.all_reduce(sums)
     return [float(value) for value in sums.tolist()]
+
+
+def gathered(values: Sequence[T]) -> list[T]:
+    """The values of all processes, those of the first one first; each may have another number of them."""
+    if world_size() == 1:
+        return list(values)
+    parts: list[list[T]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, list(values))
+    return [value for part in parts for value in part]
 
 
 def first_says(values: Sequence[float]) -> list[float]:

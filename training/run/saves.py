@@ -11,7 +11,7 @@ They hold run state, are read by training alone and are never shipped. Frozen we
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class RunState:
     """Validations since then."""
     processes: int = 1
     zero_stage: int = 0
+    accumulation: int | None = None
+    """Batches of one update; None in saves of older versions, which must go on as they began."""
 
 
 class RunSaves:
@@ -61,10 +63,16 @@ class RunSaves:
     def resume(self) -> RunState:
         """Load the last save, or start at nothing.
 
+        Where an update is made of another number of batches than before, the same updates stand for another
+        number of steps. Pace and decay are those of the run as it is configured now.
+
         Raises:
-            InvalidInputError: the save is of another stage, or of other processes.
+            InvalidInputError: the save is of another stage, of other processes, or of other parameter groups.
         """
-        fresh = RunState(processes=world_size(), zero_stage=self._stepper.config.zero_stage)
+        config = self._stepper.config
+        fresh = RunState(
+            processes=world_size(), zero_stage=config.zero_stage, accumulation=config.accumulation
+        )
         if not (self._folder / LATEST).exists():
             return fresh
         tag = (self._folder / LATEST).read_text().strip()
@@ -78,14 +86,29 @@ class RunSaves:
                     "go on as it began or train in another folder"
                 )
             state.processes = fresh.processes
-        _, client = self._stepper.engine.load_checkpoint(
-            str(self._folder), tag=tag, custom_load_fn=_load_trainable
-        )
+        try:
+            _, client = self._stepper.engine.load_checkpoint(
+                str(self._folder), tag=tag, custom_load_fn=_load_trainable
+            )
+        except ValueError as error:
+            if "parameter group" not in str(error):
+                raise
+            raise InvalidInputError(
+                f"{self._folder / tag} was saved with other parameters at a slower pace (`slow`), or others "
+                "frozen; go on as it began or train in another folder"
+            ) from error
         if self._stepper.average is not None:
             self._stepper.average.load(self._folder / tag)
         if state is None:
-            fresh.step = int(client["step"])
-        return state or fresh
+            state = replace(fresh, step=int(client["step"]))
+        self._stepper.set_pace()
+        before = state.accumulation or config.accumulation
+        if before != config.accumulation:
+            # Saves lie between two updates, so nothing is cut.
+            state.step = state.step // before * config.accumulation
+            self._stepper.engine.micro_steps = state.step
+        state.accumulation = config.accumulation
+        return state
 
     def save(self, state: RunState, room: int) -> None:
         """Save the run; the save before it stays until this one is complete.

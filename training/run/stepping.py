@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from reasoncd.errors import InvalidInputError
 from training.run.averaging import AveragedWeights
-from training.run.config import RunConfig
+from training.run.config import RunConfig, learning_rate_factor
 from training.run.devices import moved
-from training.run.engine import start_engine
+from training.run.engine import parameter_groups, start_engine
 from training.run.processes import any_of, average, world_size
 
 
@@ -35,12 +35,25 @@ class Stepper:
         self.average = AveragedWeights(stage, config.ema_decay) if config.ema_decay is not None else None
         self._device = next(stage.parameters()).device
         self._trained = [p for p in stage.parameters() if p.requires_grad]
-        self._statistics = [b for b in stage.buffers() if b.is_floating_point()]
+        # Constants are left alone: the mean of equal numbers may differ from them in its last bit.
+        statistics = ("running_mean", "running_var")
+        self._statistics = [buffer for name, buffer in stage.named_buffers() if name.endswith(statistics)]
 
     @property
     def learning_rate(self) -> float:
         """Of the next update, at the full pace."""
         return float(max(group["lr"] for group in self.engine.optimizer.param_groups))
+
+    def set_pace(self) -> None:
+        """Give the optimizer the configured pace and decay in place of those that a save brought along."""
+        schedule = self.engine.lr_scheduler
+        groups = self.engine.optimizer.param_groups
+        wanted = parameter_groups(self.stage, self.config)
+        schedule.base_lrs = [group["lr"] for group in wanted]
+        factor = learning_rate_factor(schedule.last_epoch * self.config.accumulation, self.config)
+        for group, new in zip(groups, wanted, strict=True):
+            group["initial_lr"], group["weight_decay"] = new["lr"], new["weight_decay"]
+            group["lr"] = new["lr"] * factor
 
     def take(self, step: int, batch: Any, *, wants_save: bool = False) -> tuple[dict[str, float], bool]:
         """Learn from one batch.

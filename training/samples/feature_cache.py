@@ -36,18 +36,19 @@ class FeatureCache:
     Args:
         folder: where entries of all encoders lie.
         encoders: `fingerprint_of` the encoders; entries of others are removed.
-        limit: bytes; 0 keeps nothing.
+        limit: bytes of all processes together; 0 keeps nothing.
+        shares: processes that write; each gets as much of what is left.
     """
 
-    def __init__(self, folder: Path, *, encoders: str, limit: int) -> None:
+    def __init__(self, folder: Path, *, encoders: str, limit: int, shares: int = 1) -> None:
         self._folder = folder / encoders[:32]
-        self._limit = limit
         if folder.is_dir():
             for other in folder.iterdir():
                 if other.is_dir() and other != self._folder:
                     shutil.rmtree(other, ignore_errors=True)
         self.nbytes = sum(path.stat().st_size for path in self._folder.glob("*/*.safetensors"))
         """Bytes that were there at the start, and those written since."""
+        self._room = max(limit - self.nbytes, 0) // shares
 
     def get(self, key: str) -> Features | None:
         """The tensors of an image, or None."""
@@ -64,7 +65,7 @@ class FeatureCache:
     def put(self, key: str, features: Mapping[str, Tensor]) -> None:
         """Keep the tensors of an image, if there is room."""
         content = save({name: tensor.detach().cpu().contiguous() for name, tensor in features.items()})
-        if self.nbytes + len(content) > self._limit:
+        if len(content) > self._room:
             return
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +74,7 @@ class FeatureCache:
         part = path.with_name(f".{path.name}.{os.getpid()}")
         part.write_bytes(content)
         self.nbytes += len(content)
+        self._room -= len(content)
         part.replace(path)
 
     def _path(self, key: str) -> Path:

@@ -26,10 +26,12 @@ from training.run.loop import WEIGHTS_FILE, run_stage
 from training.run.preflight import check_disk, check_memory
 from training.run.processes import is_first, rank, wait_for_all, world_size
 from training.run.progress import Report
+from training.run.saves import LATEST
 from training.samples.feature_cache import FeatureCache
 from training.samples.frozen_features import FrozenFeatures, encoders_fingerprint
 from training.samples.needs import sample_needs
 from training.samples.start import (
+    START_FILE,
     OfficialFiles,
     base_model_ref,
     build_stage,
@@ -172,8 +174,11 @@ class SampleFit:
         tokenizer = generated_tokenizer(self.recipe.reasoner.llm.vocab_size)
         needs = sample_needs(self.recipe, self.training, run, tokenizer)
         what = f"training {self.recipe.name}"
+        # Of a begun run some of it is there.
         start = needs.start if self.training.official_weights else 0
-        check_disk(needs.run.disk + start, self.folder, what)
+        start = 0 if (self.folder / START_FILE).exists() else start
+        saved = needs.run.save if (self.folder / LATEST).exists() else 0
+        check_disk(needs.run.disk + start - saved, self.folder, what)
         cpu = torch.device("cpu")
         if not torch.cuda.is_available():
             mend = "lower samples.micro_batch, set samples.precision to bfloat16 or use a larger machine"
@@ -197,7 +202,7 @@ class SampleFit:
                 f"{self.folder} was begun with other samples in its {changed} part; give the same ones or "
                 "another --folder"
             )
-        if is_first():
+        if is_first() and not path.exists():
             write_json(path, now)
         wait_for_all()
 
@@ -205,7 +210,7 @@ class SampleFit:
         """Refuse questions and answers that would be cut at inference."""
         tokenizer, config = stage.reasoner.tokenizer, self.recipe.reasoner
         limits = {"question": config.max_query_tokens, "answer": config.max_new_tokens}
-        for sample in (*parts.train, *parts.validation):
+        for sample in (*parts.train, *parts.validation, *parts.test):
             lengths = {
                 "question": len(tokenizer.encode_user(sample.question)),
                 "answer": len(tokenizer.encode_answer(sample.answer)),
@@ -220,11 +225,12 @@ class SampleFit:
     def _features(self, stage: SampleStage) -> FrozenFeatures:
         vision, precision = self.recipe.vision, self.training.precision
         clip, sam = stage.clip, stage.encoder.sam
-        limit = int(self.training.cache_gigabytes * 1e9) // world_size()
+        limit = int(self.training.cache_gigabytes * 1e9)
         cache = None
         if limit:
             encoders = encoders_fingerprint(clip, sam, vision, precision)
-            cache = FeatureCache(self.folder / FEATURES_FOLDER, encoders=encoders, limit=limit)
+            folder = self.folder / FEATURES_FOLDER
+            cache = FeatureCache(folder, encoders=encoders, limit=limit, shares=world_size())
         return FrozenFeatures(clip, sam, vision, precision, cache)
 
     def _measure(

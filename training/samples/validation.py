@@ -21,7 +21,7 @@ from training.data.sample_batches import SampleBatch, stack_samples
 from training.data.samples import MaskedPair, Sample, SampleDataset
 from training.metrics import Confusion
 from training.run.devices import moved
-from training.run.processes import rank, sums_of, world_size
+from training.run.processes import gathered, rank, sums_of, world_size
 from training.samples.frozen_features import FrozenFeatures
 from training.stages.samples import SampleStage, presence_of
 
@@ -67,7 +67,8 @@ def validate_samples(stage: SampleStage, samples: Sequence[Sample], features: Fr
         emitted += owes and answered.emitted
         for name, value in found.items():
             losses[name] = losses.get(name, 0.0) + value
-    names = sorted(losses) or ["loss"]
+    # A process without a sample adds nothing, under the same names.
+    names = ("bce", "dice", "loss", "text")
     sums = sums_of([*astuple(confusion), emitted, due, *(losses.get(n, 0.0) for n in names)])
     tp, fp, tn, fn, emitted_all, due_all = (int(value) for value in sums[:6])
     means = {n: total / max(len(samples), 1) for n, total in zip(names, sums[6:], strict=True)}
@@ -138,6 +139,7 @@ def choose_thresholds(
     ]
     best = max(range(len(CUTS)), key=lambda i: pooled[i].f1)
     presence = 0.0
+    scores, there = gathered(scores), gathered(there)
     if judge_presence and scores:
         presence = presence_threshold(np.array(scores), np.array(there, dtype=bool))
     chosen = Thresholds(presence=round(presence, 4), probability=round(CUTS[best], 2))

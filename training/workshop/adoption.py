@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reasoncd.checkpoint import Checkpoint
-from reasoncd.config import from_dict
+from reasoncd.config import from_dict, read_json, to_dict, write_json
 from reasoncd.errors import CheckpointError, InvalidInputError
+from reasoncd.manifest import Thresholds
 from services.mask_decoder import weights as decoder_weights
 from services.mask_decoder.config import MaskDecoderConfig
 from services.mask_decoder.model import ChangeMaskDecoder
@@ -25,9 +26,12 @@ from services.vision_encoder.model import ChangeFeatureEncoder
 from training.prompt_table import keep_table, table_of
 from training.recipes import Recipe
 from training.run.loop import WEIGHTS_FILE
+from training.run.saves import write_weights
 
 START_FILE = "start.safetensors"
 """In a stage's folder: the weights that its first step begins with."""
+THRESHOLDS_FILE = "thresholds.json"
+"""Beside the vision stage's start: what the checkpoint's numbers mean, where the recipe answers as it did."""
 
 
 def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
@@ -69,6 +73,12 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     decoder = decoder_weights.load_mask_decoder(
         checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), mask
     )
+    if (vision, mask) == (recipe.vision, recipe.decoder):
+        (folder / "vision").mkdir(parents=True, exist_ok=True)
+        kept = Thresholds(
+            presence=checkpoint.presence_threshold, probability=checkpoint.probability_threshold
+        )
+        write_json(folder / "vision" / THRESHOLDS_FILE, to_dict(kept))
     torch.manual_seed(recipe.staged.vision.run.seed)
     larger = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
     _keep(folder / "clip" / WEIGHTS_FILE, _under("encoder", clip.state_dict()))
@@ -88,6 +98,12 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
         _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
     keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))
     return goes_on
+
+
+def kept_thresholds(folder: Path) -> Thresholds | None:
+    """Those of the adopted checkpoint; None where nothing was adopted, or the recipe answers otherwise."""
+    path = folder / "vision" / THRESHOLDS_FILE
+    return from_dict(Thresholds, read_json(path), where=str(path)) if path.exists() else None
 
 
 def _sizes_of(checkpoint: Checkpoint) -> tuple[VisionEncoderConfig, MaskDecoderConfig]:
@@ -145,5 +161,4 @@ def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _keep(path: Path, state: dict[str, Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    as_trained = {n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}
-    save_file({n: t.detach().contiguous().clone() for n, t in as_trained.items()}, path)
+    write_weights({n: t.float() if t.dtype == torch.bfloat16 else t for n, t in state.items()}, path)

@@ -4,6 +4,7 @@ Each stage goes on where an earlier call of it was cut off and does nothing when
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from reasoncd.checkpoint import mint_seg_space
 from reasoncd.errors import InvalidInputError, NotFoundError
+from reasoncd.manifest import Thresholds
 from services.vision_encoder.clip import ClipPatchEncoder
 from training.calibration import Calibration, calibrate
 from training.data.bank import BankConfig, PairBank, build_bank
@@ -34,7 +36,7 @@ from training.stages.precision import keep_depthwise_in_float32
 from training.stages.reasoner import QuerySource, ReasonerStage
 from training.stages.stage import set_precision
 from training.stages.vision import TRAINING_HEADS, VisionStage, load_backbone
-from training.workshop.adoption import START_FILE
+from training.workshop.adoption import START_FILE, kept_thresholds
 from training.workshop.pretraining import (
     load_clip,
     load_sam,
@@ -49,6 +51,15 @@ CALIBRATION_SEED = 4001
 """Of the validation pairs that thresholds are chosen on; the reported lists have other seeds."""
 _VALIDATION_SEED = 0
 _VALIDATION_PAIRS = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What a checkpoint's numbers mean."""
+
+    thresholds: Thresholds
+    calibration: Calibration | None
+    """How they were chosen; None where they are those of the adopted checkpoint."""
 
 
 class Workshop:
@@ -229,8 +240,12 @@ class Workshop:
             report=self.report,
         )
 
-    def export(self, path: Path, model_card: str) -> Calibration:
-        """Write the checkpoint of everything that has finished; joint tuning is used where it has."""
+    def export(self, path: Path, model_card: str) -> Exported:
+        """Write the checkpoint of everything that has finished; joint tuning is used where it has.
+
+        Vision encoder and decoder of an adopted checkpoint that were not trained on stay as they are, to the
+        byte, and so do the thresholds.
+        """
         joint = self.folder / "joint" / WEIGHTS_FILE
         stage = self._joint_stage()
         if joint.exists():
@@ -239,7 +254,13 @@ class Workshop:
             self.say("joint tuning has not finished; exporting the stages before it")
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
-        calibration = calibrate(encoder, decoder, stage.reasoner.table, self.calibration_pairs())
+        calibration, thresholds = None, None
+        if not joint.exists() and self.weights_of("vision").name == START_FILE:
+            thresholds = kept_thresholds(self.folder)
+        if thresholds is None:
+            # Fitting the heads again would move their last bits even where nothing was trained.
+            calibration = calibrate(encoder, decoder, stage.reasoner.table, self.calibration_pairs())
+            thresholds = calibration.thresholds
         export_checkpoint(
             path,
             TrainedParts(
@@ -249,12 +270,12 @@ class Workshop:
                 decoder=decoder,
                 reasoner=stage.reasoner.model,
                 table=kept_table(self.folder),
-                thresholds=calibration.thresholds,
+                thresholds=thresholds,
                 seg_space=kept_space(self.folder),
             ),
             model_card,
         )
-        return calibration
+        return Exported(thresholds=thresholds, calibration=calibration)
 
     def _keep_table(self, table: Tensor) -> None:
         """Write the table and mint its prompt space, once."""

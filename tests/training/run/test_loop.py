@@ -52,6 +52,18 @@ class TinyStage(nn.Module):
         return {"squared": error.square().mean(), "loss": error.square().mean() + error.abs().mean()}
 
 
+class PlainStage(nn.Module):
+    """Without statistics and noise, so that a batch is the mean of its halves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.head = nn.Linear(3, 4), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"loss": (self.head(torch.tanh(self.inner(x))) - 1.0).square().mean()}
+
+
 def _stage() -> TinyStage:
     torch.manual_seed(0)
     return TinyStage()
@@ -83,6 +95,11 @@ def _save_of(folder: Path) -> dict[str, Any]:
     shards = [torch.load(p, weights_only=False) for p in sorted(tag.glob("*optim_states.pt"))]
     return {"module": saved["module"], "optimizer": saved["optimizer"], "shards": shards,
             "schedule": saved["lr_scheduler"], "ema": load_file(tag / "ema.safetensors")}  # fmt: skip
+
+
+def _log_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _tensors(tree: Any) -> list[Tensor]:
@@ -307,8 +324,7 @@ def test_the_log_holds_means_of_the_steps_since_the_line_before(tmp_path: Path) 
 
     torch.manual_seed(0)
     run_stage(Noting(), _batch, CONFIG, tmp_path, on_log=_quiet)
-    with (tmp_path / "log.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _log_of(tmp_path)
     assert [int(r["step"]) for r in rows] == [4, 8, 10]
     spans = (losses[:4], losses[4:8], losses[8:])
     assert [float(r["loss"]) for r in rows] == pytest.approx([sum(s) / len(s) for s in spans], abs=1e-5)
@@ -396,19 +412,10 @@ def test_validation_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_accumulated_batches_make_the_update_of_one_large_batch(tmp_path: Path) -> None:
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.inner, self.head = nn.Linear(3, 4), nn.Linear(4, 1)
-
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            return {"loss": (self.head(torch.tanh(self.inner(x))) - 1.0).square().mean()}
-
     config = replace(CONFIG, steps=4, warmup_steps=0, ema_decay=0.5)
-    whole = run_stage(Plain(), _batch, config, tmp_path / "whole", on_log=_quiet)
+    whole = run_stage(PlainStage(), _batch, config, tmp_path / "whole", on_log=_quiet)
     halves = run_stage(
-        Plain(),
+        PlainStage(),
         lambda step: _batch(step // 2).chunk(2)[step % 2],
         replace(config, steps=8, accumulation=2),
         tmp_path / "halves",
@@ -419,6 +426,53 @@ def test_accumulated_batches_make_the_update_of_one_large_batch(tmp_path: Path) 
     one, two = load_file(whole), load_file(halves)
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_smaller_batch_goes_on_with_the_same_updates(tmp_path: Path) -> None:
+    """As `accumulated_batches` above, but the batch is halved, or joined again, half way."""
+    config = replace(CONFIG, steps=8, warmup_steps=0, ema_decay=0.5)
+    in_halves = replace(config, steps=16, accumulation=2)
+
+    def half(step: int) -> Tensor:
+        return _batch(step // 2).chunk(2)[step % 2]
+
+    def run(name: str, *parts: tuple[RunConfig, Callable[[int], Tensor], int | None]) -> dict[str, Tensor]:
+        made = [
+            run_stage(PlainStage(), batches, settings, tmp_path / name, on_log=_quiet, stop_after=stop)
+            for settings, batches, stop in parts
+        ]
+        assert made[-1] is not None
+        return load_file(made[-1])
+
+    whole = run("whole", (config, _batch, None))
+    for name, parts in (
+        ("smaller", ((config, _batch, 3), (in_halves, half, None))),
+        ("larger", ((in_halves, half, 6), (config, _batch, None))),
+    ):
+        found = run(name, *parts)
+        for key, value in whole.items():
+            torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_another_pace_and_decay_are_those_that_are_used(tmp_path: Path) -> None:
+    _run(tmp_path, replace(CONFIG, log_steps=1), stop_after=4)
+    slower = replace(CONFIG, log_steps=1, learning_rate=1e-4, weight_decay=0.5)
+    _run(tmp_path, slower, stop_after=2)
+    (tag,) = tmp_path.glob("step*")
+    saved = torch.load(tag / "mp_rank_00_model_states.pt", weights_only=False)["optimizer"]
+    assert {group["weight_decay"] for group in saved["param_groups"]} == {0.5, 0.0}
+    rates = [float(row["learning_rate"]) for row in _log_of(tmp_path)]
+    assert rates[3] > 1e-3
+    # The rate that is logged is that of the next update.
+    assert rates[4] == pytest.approx(1e-4 * learning_rate_factor(5, slower))
+
+
+def test_what_a_save_cannot_stand_for_is_refused_or_begun(tmp_path: Path) -> None:
+    _run(tmp_path, replace(CONFIG, ema_decay=None), stop_after=4)
+    with pytest.raises(InvalidInputError, match=r"other parameters at a slower pace .*go on as it began"):
+        _run(tmp_path, replace(CONFIG, ema_decay=None, slow=("slow",)))
+    # An average may begin late.
+    assert _run(tmp_path) is not None
 
 
 def test_no_save_lies_within_an_update(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.run.config import RunConfig
 from training.run.loop import run_stage
-from training.run.processes import first_says, join, rank, sums_of, wait_for_all, world_size
+from training.run.processes import first_says, gathered, join, rank, sums_of, wait_for_all, world_size
 
 CONFIG = RunConfig(
     steps=8,
@@ -84,6 +84,8 @@ def main() -> None:
     join()
     save_file({"batch": batch(0).clone()}, folder / f"batch-rank{rank()}.safetensors")
     assert first_says([float(rank() + 7)]) == [7.0]
+    # Some have more to tell than others.
+    assert gathered([rank()] * (2 * rank())) == [1, 1]
     train(folder)
     wait_for_all()
 

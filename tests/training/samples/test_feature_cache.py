@@ -19,8 +19,8 @@ pytestmark = pytest.mark.unit
 FEATURES = {"clip": torch.arange(6.0).view(2, 3), "sam": torch.ones(2, dtype=torch.bfloat16)}
 
 
-def _cache(folder: Path, *, encoders: str = "a" * 64, limit: int = 10**6) -> FeatureCache:
-    return FeatureCache(folder, encoders=encoders, limit=limit)
+def _cache(folder: Path, *, encoders: str = "a" * 64, limit: int = 10**6, shares: int = 1) -> FeatureCache:
+    return FeatureCache(folder, encoders=encoders, limit=limit, shares=shares)
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -42,6 +42,17 @@ def test_nothing_is_kept_beyond_the_bound(tmp_path: Path) -> None:
     full = _cache(tmp_path, limit=400)
     full.put("four", FEATURES)
     assert full.get("four") is None
+
+
+def test_what_is_left_is_shared_by_those_who_write(tmp_path: Path) -> None:
+    alone = _cache(tmp_path, limit=10_000)
+    alone.put("one", FEATURES)
+    size = alone.nbytes
+    # What is there counts once, not for each of four processes.
+    one_of_four = _cache(tmp_path, limit=size + 8 * size, shares=4)
+    for key in ("two", "three", "four"):
+        one_of_four.put(key, FEATURES)
+    assert [one_of_four.get(key) is not None for key in ("two", "three", "four")] == [True, True, False]
 
 
 def test_other_encoders_are_not_met_and_make_room(tmp_path: Path) -> None:

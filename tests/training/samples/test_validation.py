@@ -1,6 +1,6 @@
 """Figures on samples, with a stage whose answers and maps are set by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from training.data.samples import MaskedPair, Sample, read_samples
 from training.metrics import Confusion
 from training.reasoner_start import generated_tokenizer
 from training.recipes import read_recipe
+from training.samples import validation
 from training.samples.frozen_features import FrozenFeatures
 from training.samples.validation import (
     Answered,
@@ -106,6 +107,23 @@ def test_validation_agrees_with_the_stage(
     assert figures["seg_emitted"] == 1.0
     assert not stage.training
     assert all(answered.logits.shape == (64, 64) for answered, _ in found)
+
+
+def test_a_process_without_samples_sends_as_many_sums_as_the_others(
+    stage: SampleStage, features: FrozenFeatures, samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def sums_of(values: Sequence[float]) -> list[float]:
+        sent.append(len(values))
+        return list(values)
+
+    monkeypatch.setattr(validation, "sums_of", sums_of)
+    validate_samples(stage, samples[:1], features)
+    monkeypatch.setattr(validation, "rank", lambda: 1)
+    monkeypatch.setattr(validation, "world_size", lambda: 2)
+    validate_samples(stage, samples[:1], features)
+    assert len(set(sent)) == 1
 
 
 def test_an_untrained_model_emits_no_seg_and_marks_nothing(

@@ -15,7 +15,7 @@ from reasoncd.errors import CheckpointError, InvalidInputError, NotFoundError
 from reasoncd.ontology import TARGETS
 from reasoncd.tensors import Tensor
 from services.mask_decoder.model import Prompts
-from training import recipes
+from training import calibration, recipes
 from training.data.sample import sample_pair
 from training.prompt_table import kept_space, kept_table, table_of
 from training.recipes import Recipe
@@ -70,6 +70,29 @@ def test_another_reasoner_leaves_encoder_and_decoder_untouched(paper_tiny: Path,
         assert after.fingerprint(part) == before.fingerprint(part)
     assert after.fingerprint("reasoner") != before.fingerprint("reasoner")
     assert after.seg_space == before.seg_space
+
+
+def test_scaled_heads_and_thresholds_stay_where_vision_was_not_trained_on(
+    paper_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Heads whose scaling is no identity: fitted again, their last bits would move.
+    monkeypatch.setattr(calibration, "presence_scaling", lambda *given: (1.37, -0.21))
+    monkeypatch.setattr(calibration, "quality_scaling", lambda *given: (0.73, 0.05))
+    recipe = recipes.paper_tiny()
+    adopt(paper_tiny, tmp_path / "one", recipe)
+    workshop = Workshop(recipe, tmp_path / "one", say=lambda line: None)
+    workshop.vision()
+    scaled = workshop.export(tmp_path / "scaled", "# tiny\n")
+    assert scaled.calibration is not None
+    assert adopt(tmp_path / "scaled", tmp_path / "two", recipe)
+    again = Workshop(recipe, tmp_path / "two", say=lambda line: None).export(tmp_path / "again", "# tiny\n")
+    assert (again.thresholds, again.calibration) == (scaled.thresholds, None)
+    for name in SAME_FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "scaled" / name).read_bytes(), name
+    # A recipe that answers otherwise has its numbers chosen anew.
+    adopt(tmp_path / "scaled", tmp_path / "three", _in_both_orders())
+    both = Workshop(_in_both_orders(), tmp_path / "three", say=lambda line: None)
+    assert both.export(tmp_path / "both", "# tiny\n").calibration is not None
 
 
 def test_how_much_is_dropped_in_training_makes_no_other_reasoner(paper_tiny: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from reasoncd.ontology import CLASSES, TARGETS, ClassName, Target
 from training.data.labels import NO, UNKNOWN, YES, change_truth
 from training.data.prepare.pair import U8
 from training.data.prepare.pictures import read_colours, read_values
+from training.strict_yaml import StrictLoader
 
 _OTHER = "other"
 _COVERS = frozenset({*CLASSES, _OTHER} - {"vegetation"})
@@ -156,7 +157,10 @@ def read_ontology(path: Path) -> LabelOntology:
     if len(coloured) > 1:
         raise InvalidInputError(f"{path}: labels are both colours and numbers; give one kind")
     for key, words in content["labels"].items():
-        labels[_code(path, key)] = _covers(path, key, words)
+        code = _code(path, key)
+        if code in labels:
+            raise InvalidInputError(f"{path}: label {key!r} stands twice; keep one of them")
+        labels[code] = _covers(path, key, words)
     unchanged = None
     if content.get("unchanged") is not None:
         if isinstance(content["unchanged"], str) not in coloured:
@@ -179,7 +183,7 @@ def read_ontology(path: Path) -> LabelOntology:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise NotFoundError(f"{path} cannot be read ({error.strerror}); name an ontology file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

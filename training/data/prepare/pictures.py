@@ -3,7 +3,6 @@
 Whole files of ordinary size are read here; scenes that do not fit into memory are in `scene_files`.
 """
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reasoncd.errors import CorruptDataError, InvalidInputError, NotFoundError
-from training.data.mask_files import truth_of_grey
+from training.data.mask_files import refuse_deep_png, refuse_deep_tiff, truth_of_grey
 from training.data.prepare.pair import U8
 
 Codes = NDArray[np.uint32]
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_colour(path: Path) -> U8:
@@ -99,9 +96,9 @@ def check_same_size(first: Path, one: NDArray[np.generic], second: Path, two: ND
 def _decoded(path: Path, *, keep_palette: bool = False) -> tuple[NDArray[np.generic], str]:
     """Pixels and mode; a palette is looked up unless its indices are wanted."""
     try:
-        if _deep_colour(path):
-            raise InvalidInputError(f"{path} has 16 bits a channel; rescale both dates alike to 8 bits")
+        refuse_deep_png(path, str(path))
         with Image.open(path) as picture:
+            refuse_deep_tiff(picture, str(path))
             picture.load()
             if picture.mode == "P" and not keep_palette:
                 shown = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
@@ -111,13 +108,3 @@ def _decoded(path: Path, *, keep_palette: bool = False) -> tuple[NDArray[np.gene
         raise NotFoundError(f"{path} is not there; complete the set") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CorruptDataError(f"{path} cannot be decoded as a picture; fetch the file again") from error
-
-
-def _deep_colour(path: Path) -> bool:
-    """Whether a PNG has 16 bits a channel and more than one channel, which Pillow reduces without a word."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    if not head.startswith(_PNG) or len(head) < 26:
-        return False
-    depth, colour_type = struct.unpack("BB", head[24:26])
-    return bool(depth == 16 and colour_type in (2, 4, 6))

@@ -121,6 +121,8 @@ def test_a_strange_label_is_named_with_its_place(tmp_path: Path, save: Save) -> 
         ("tree", InvalidInputError, "has no `labels`; list there"),
         ("labels: {}", InvalidInputError, "has no `labels`"),
         ("labels: {0: tree}\ncolours: 1", InvalidInputError, "colours is no entry; give labels"),
+        ('labels: {"#FFFFFF": tree, "#ffffff": water}', InvalidInputError, "'#ffffff' stands twice"),
+        ("labels: {1: tree, 1: water}", CorruptDataError, "is no YAML at line 1"),
         ("labels: {0: castle}", InvalidInputError, "label 0 is 'castle'; give bare_ground, building"),
         ("labels: {0: not castle}", InvalidInputError, "label 0 is 'not castle'"),
         ("labels: {0: []}", InvalidInputError, r"label 0 is \[\]; give"),
