@@ -161,16 +161,18 @@ class Recipe:
         """The recipe with one stage longer, shorter, faster or slower; None leaves as it is.
 
         Args:
-            stage: `sam`, `clip`, `vision`, `reasoner` or `joint`; others have no run.
+            stage: `sam`, `clip`, `vision`, `reasoner` or `joint`; others have no run to change.
             steps: how many.
             learning_rate: the highest.
 
         Raises:
             InvalidInputError: the stage cannot run so.
         """
-        run = self.staged.run_of(stage)
-        if run is None or (steps is None and learning_rate is None):
+        if steps is None and learning_rate is None:
             return self
+        run = self.staged.run_of(stage)
+        if run is None:
+            raise InvalidInputError(f"stage {stage} takes no steps; leave out --steps and --learning-rate")
         try:
             changed = replace(
                 run,

@@ -201,7 +201,12 @@ def test_one_stage_can_be_run_longer_and_faster() -> None:
     longer = recipe.with_run("vision", steps=9, learning_rate=None).staged
     assert (longer.vision.run.steps, longer.vision.run.learning_rate) == (9, 2e-3)
     assert recipe.with_run("sam", steps=None, learning_rate=0.5).staged.sam.learning_rate == 0.5
-    unchanged: Any = recipe.with_run("bank", steps=9, learning_rate=None)
+    unchanged: Any = recipe.with_run("bank", steps=None, learning_rate=None)
     assert unchanged == recipe.with_run("joint", steps=None, learning_rate=None) == recipe
+    with pytest.raises(InvalidInputError, match="stage bank takes no steps; leave out --steps"):
+        recipe.with_run("bank", steps=9, learning_rate=None)
+    # Nothing is taken for "as it is".
+    with pytest.raises(InvalidInputError, match="learning_rate must be above 0"):
+        recipe.with_run("sam", steps=None, learning_rate=0.0)
     staged = recipe.staged
     assert longer == replace(staged, vision=replace(staged.vision, run=replace(staged.vision.run, steps=9)))
