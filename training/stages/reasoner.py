@@ -74,12 +74,21 @@ class ReasonerStage(Stage):
                 seg_id=self.model.tokenizer.seg_id,
                 missing_seg=self.weights.missing_seg,
             ),
-            "seg": F.mse_loss(out.seg_embeddings, self.table[wanted]),
-            "nearest": prompt_space_loss(out.seg_embeddings, self.table, wanted),
+            **self._prompt_losses(out.seg_embeddings, wanted),
         }
         losses["loss"] = self.weights.text * losses["text"] + losses["seg"] + 0.5 * losses["nearest"]
-        losses["row_right"] = (nearest_row(out.seg_embeddings, self.table) == wanted).float().mean()
         return losses
+
+    def _prompt_losses(self, embeddings: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        if len(wanted) == 0:
+            # No answer of the batch has `<SEG>`: there is nothing to hit, and the mean over nothing is NaN.
+            nothing = embeddings.float().sum()
+            return {"seg": nothing, "nearest": nothing, "row_right": nothing.detach()}
+        return {
+            "seg": F.mse_loss(embeddings, self.table[wanted]),
+            "nearest": prompt_space_loss(embeddings, self.table, wanted),
+            "row_right": (nearest_row(embeddings, self.table) == wanted).float().mean(),
+        }
 
     def read(self, batch: QueryBatch) -> ReasonerOutput:
         """Teacher-forced pass over the batch's questions and answers."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reasoncd.errors import InvalidInputError
-from reasoncd.ontology import TARGETS
+from reasoncd.ontology import REFUSAL, TARGETS
 from reasoncd.ports import Mode
 from services.reasoner.build import build_reasoner
 from services.reasoner.model import IGNORE, ReasonerModel
@@ -89,6 +89,20 @@ def test_two_turns_are_shown_as_they_are_asked_and_both_are_taught(
     between = [IGNORE] * (len(asked.follow_up) - 1)
     assert out.answer_labels[0].tolist() == [*answer, *between, *reason]
     assert out.seg_rows.tolist() == [0]
+
+
+def test_a_batch_without_any_seg_teaches_its_words(tokenizer: ReasonerTokenizer) -> None:
+    stage = _stage(tokenizer, decide_first=False)
+    size = recipes.paper_tiny().vision.image_size
+    images = torch.zeros(1, 2, 3, size, size, dtype=torch.uint8)
+    refused = TrainingQuery(query="who won?", mode=Mode.SHORT, answer=REFUSAL, target=None, reason=None)
+    losses = stage(QueryBatch(images=images, queries=(refused, refused), pair_index=(0, 0)))
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert (float(losses["seg"]), float(losses["nearest"])) == (0.0, 0.0)
+    losses["loss"].backward()
+    gradients = [p.grad for p in stage.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
 
 
 def test_a_reason_is_predicted_from_what_is_fed_when_it_is_decoded(tokenizer: ReasonerTokenizer) -> None:
