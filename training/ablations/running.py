@@ -1,6 +1,5 @@
 """Runs the arms of an ablation one after the other, each from where it was cut off, and writes the table."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,10 +95,8 @@ def _measures(plan: Plan, arm: Arm, seed: int, asked: Mapping[str, Any]) -> tupl
     plan.workshop.say(f"{plan.ablation.name}: {arm.name}, seed {seed}")
     _take_over(plan, arm, seed)
     measures = _TRIALS[plan.ablation.trial](plan, arm, seed, folder)
-    part = path.with_suffix(".part")
     content = {"on": asked, "version": MEASURES_VERSION, "measures": [m.as_json() for m in measures]}
-    part.write_text(json.dumps(content), encoding="utf-8")
-    part.replace(path)
+    write_json(path, content)
     return measures
 
 

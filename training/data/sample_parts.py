@@ -61,7 +61,7 @@ def check_parts(parts: SampleSplit) -> None:
         NotFoundError, CorruptDataError: a file is gone or no picture.
     """
     seen: dict[Path, tuple[str, Sample]] = {}
-    looked_at: set[tuple[Path, ...]] = set()
+    marked: dict[tuple[Path, ...], bool] = {}
     for name in PARTS:
         for sample in getattr(parts, name):
             for path in (sample.img1_path, sample.img2_path):
@@ -73,16 +73,19 @@ def check_parts(parts: SampleSplit) -> None:
                     )
             files = tuple(getattr(sample, field) for field in PATH_FIELDS)
             # Many questions are asked about one pair.
-            if files not in looked_at:
-                looked_at.add(files)
+            if files not in marked:
                 _check_headers(sample)
-            _check_answer(sample)
+                marked[files] = _is_marked(sample)
+            if marked[files] and SEG_TOKEN not in sample.answer:
+                raise InvalidInputError(
+                    f"{sample.origin}: mask_path {sample.mask_path} marks a change, but the answer has no "
+                    f"{SEG_TOKEN}; add it or empty the mask"
+                )
 
 
 def marks_change(samples: Sequence[Sample]) -> bool:
     """Whether any mask marks a change: without one, F1 says nothing."""
-    masks = (decoded(s.mask_path, f"{s.origin}: mask_path", one_channel=True) for s in samples)
-    return any(bool((truth_of_grey(mask, "mask_path") == YES).any()) for mask in masks)
+    return any(_is_marked(sample) for sample in samples)
 
 
 def digest_of(samples: Sequence[Sample]) -> str:
@@ -95,13 +98,9 @@ def digest_of(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _check_answer(sample: Sample) -> None:
+def _is_marked(sample: Sample) -> bool:
     what = f"{sample.origin}: mask_path {sample.mask_path}"
-    truth = truth_of_grey(decoded(sample.mask_path, what, one_channel=True), what)
-    if SEG_TOKEN not in sample.answer and (truth == YES).any():
-        raise InvalidInputError(
-            f"{what} marks a change, but the answer has no {SEG_TOKEN}; add it or empty the mask"
-        )
+    return bool((truth_of_grey(decoded(sample.mask_path, what, one_channel=True), what) == YES).any())
 
 
 def _check_headers(sample: Sample) -> None:

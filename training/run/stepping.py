@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reasoncd.errors import InvalidInputError
 from training.run.averaging import AveragedWeights
-from training.run.config import RunConfig, learning_rate_factor
+from training.run.config import RunConfig
 from training.run.devices import moved
 from training.run.engine import parameter_groups, start_engine
 from training.run.processes import any_of, average, world_size
@@ -50,10 +50,9 @@ class Stepper:
         groups = self.engine.optimizer.param_groups
         wanted = parameter_groups(self.stage, self.config)
         schedule.base_lrs = [group["lr"] for group in wanted]
-        factor = learning_rate_factor(schedule.last_epoch * self.config.accumulation, self.config)
-        for group, new in zip(groups, wanted, strict=True):
+        for group, new, factor in zip(groups, wanted, schedule.lr_lambdas, strict=True):
             group["initial_lr"], group["weight_decay"] = new["lr"], new["weight_decay"]
-            group["lr"] = new["lr"] * factor
+            group["lr"] = new["lr"] * factor(schedule.last_epoch)
 
     def take(self, step: int, batch: Any, *, wants_save: bool = False) -> tuple[dict[str, float], bool]:
         """Learn from one batch.
