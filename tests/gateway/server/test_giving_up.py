@@ -52,7 +52,8 @@ def test_the_callers_deadline_is_the_models(held: Held, begin: Any) -> None:
         assert held.began.acquire(timeout=30)
         remaining = held.scopes[0].remaining_s()
         assert remaining is not None
-        assert remaining <= 1.0
+        # gRPC rounds a timeout up on its way; without the caller's it would be five minutes.
+        assert remaining < 2.0
         assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert_given_up(held, running)
 
