@@ -27,6 +27,10 @@ class MaskDecoderConfig:
     """Whether a question is answered in both orders of the dates, the exchanged one by the opposite prompt,
     and the mean is the answer; the vision encoder has to hand over both maps."""
 
+    refines_clicks: bool = False
+    """Whether clicks, beside being prompts, are refined at the mask's own resolution. The paper's decoder has
+    no such part."""
+
     def __post_init__(self) -> None:
         if self.embed_dim % 8:
             raise ValueError("mask_decoder.embed_dim must be a multiple of 8")

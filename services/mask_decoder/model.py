@@ -3,13 +3,13 @@
 Upstream's decoder serves one image with many prompts; the subclass here takes one fused map *per prompt*, so
 that queries of several pairs run in one batch. Nothing else differs, and the state-dict keys are
 upstream's. A head on the mask token says whether the asked change is there at all;
-it may read the mask's own peaks beside it.
+it may read the mask's own peaks beside it, and a refiner may follow clicks at the mask's resolution.
 
 B pairs, Q prompts in all (of any pair), D prompt width, h and w the fused grid, S the input's side.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reasoncd.ontology import TARGETS
+from services.mask_decoder.click_refiner import ClickRefiner
 from services.mask_decoder.config import MaskDecoderConfig
 
 _PEAKS = (4, 32, 256, 2048)
@@ -43,6 +44,19 @@ class ChannelLayerNorm(nn.Module):
         return last.permute(0, 3, 1, 2)
 
 
+class SingleMask(NamedTuple):
+    """One mask a prompt, and what the heads beside it read."""
+
+    logits: Tensor
+    """(Q, 4h, 4w)."""
+    quality: Tensor
+    """(Q,) predicted IoU."""
+    state: Tensor
+    """(Q, D), the mask token's final state."""
+    upscaled: Tensor
+    """(Q, D // 8, 4h, 4w), the features that the mask is a combination of."""
+
+
 class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
     """SAM's mask decoder where row q of the fused maps belongs to row q of the prompts."""
 
@@ -52,7 +66,7 @@ class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
 
     def predict_single_mask(
         self, image_embeddings: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> SingleMask:
         """What `forward(..., multimask_output=False)` computes, without repeating one image.
 
         Args:
@@ -60,9 +74,6 @@ class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
             image_pe: (1, D, h, w) positional encoding of the grid.
             sparse: (Q, P, D) prompt tokens.
             dense: (Q, D, h, w) embedded previous masks.
-
-        Returns:
-            Mask logits (Q, 4h, 4w), predicted IoU (Q,), and the mask token's final state (Q, D).
         """
         count = sparse.shape[0]
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight], dim=0)
@@ -76,7 +87,8 @@ class PerPromptMaskDecoder(MaskDecoder):  # type: ignore[misc]
         upscaled = self.output_upscaling(grid)
         weights = self.output_hypernetworks_mlps[0](mask_state)
         masks = torch.einsum("qc,qchw->qhw", weights, upscaled)
-        return masks, self.iou_prediction_head(iou_state)[:, 0], mask_state
+        quality = self.iou_prediction_head(iou_state)[:, 0]
+        return SingleMask(logits=masks, quality=quality, state=mask_state, upscaled=upscaled)
 
 
 def mask_peaks(logits: Tensor) -> Tensor:
@@ -173,6 +185,7 @@ class ChangeMaskDecoder(nn.Module):
         )
         seen = dim + (len(_PEAKS) if config.presence_reads_mask else 0)
         self.presence_head = nn.Sequential(nn.Linear(seen, dim), nn.GELU(), nn.Linear(dim, 1))
+        self.click_refiner = ClickRefiner(dim, dim // 8) if config.refines_clicks else None
         self.opposites: OppositePrompts | None = None
         """For `answer`, where it is in both orders."""
 
@@ -220,14 +233,40 @@ class ChangeMaskDecoder(nn.Module):
         # Without corrections upstream returns one row of no prompts, whatever the batch.
         count = prompts.seg.shape[0]
         sparse = torch.cat([prompts.seg[:, None], sparse.expand(count, -1, -1)], dim=1)
-        logits, quality, state = self.mask_decoder.predict_single_mask(
-            fused[pair_index], self.prompt_encoder.get_dense_pe(), sparse, dense
-        )
+        fused = fused[pair_index]
+        mask = self.mask_decoder.predict_single_mask(fused, self.prompt_encoder.get_dense_pe(), sparse, dense)
+        if self.click_refiner is not None and points is not None:
+            mask = self._refined(self.click_refiner, mask, fused, *points, prompts.previous_logits)
+        state = mask.state
         if self.config.presence_reads_mask:
-            state = torch.cat([state, mask_peaks(logits).to(state.dtype)], dim=1)
+            state = torch.cat([state, mask_peaks(mask.logits).to(state.dtype)], dim=1)
         return DecoderOutput(
-            mask_logits=logits, quality=quality, presence_logits=self.presence_head(state)[:, 0]
+            mask_logits=mask.logits,
+            quality=mask.quality,
+            presence_logits=self.presence_head(state)[:, 0],
         )
+
+    def _refined(
+        self,
+        refiner: ClickRefiner,
+        mask: SingleMask,
+        fused: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        previous: Tensor | None,
+    ) -> SingleMask:
+        """The mask as clicks change it."""
+        # Input pixels to mask pixels, centres onto centres.
+        scale = self.config.mask_size / self.config.image_size
+        change = refiner(
+            fused,
+            mask.upscaled,
+            (points + 0.5) * scale - 0.5,
+            labels,
+            shown=mask.logits if previous is None else previous,
+            decoded=mask.logits,
+        )
+        return mask._replace(logits=mask.logits + change.logits, quality=mask.quality + change.quality)
 
     def to_input_size(self, logits: Tensor) -> Tensor:
         """(Q, 4h, 4w) -> (Q, S, S), bilinear where the sizes differ."""

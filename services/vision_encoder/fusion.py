@@ -9,10 +9,10 @@ B pairs, T = 2 dates, C channels, h and w the fused grid.
 """
 
 import torch
-from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from services.convnext import identity_block
 from services.vision_encoder.config import FusionConfig
 
 
@@ -75,18 +75,7 @@ def context(channels: int, blocks: int) -> nn.Sequential:
 
     So a finished model can be given some and trained further from where it is.
     """
-    layers = [
-        ConvNeXtBlock(channels, kernel_size=7, mlp_ratio=2.0, ls_init_value=None) for _ in range(blocks)
-    ]
-    for layer in layers:
-        for parameter in _last_of(layer).parameters():
-            nn.init.zeros_(parameter)
-    return nn.Sequential(*layers)
-
-
-def _last_of(block: ConvNeXtBlock) -> nn.Module:
-    """The layer of a context block after which its result is added to what came in."""
-    return block.get_submodule("mlp.fc2")
+    return nn.Sequential(*(identity_block(channels, mlp_ratio=2.0) for _ in range(blocks)))
 
 
 class MultiScaleFusion(nn.Module):

@@ -32,9 +32,12 @@ QUALITY_WEIGHT = 0.2
 LAND_WEIGHT = 0.3
 CHANGE_WEIGHT = 0.7
 
-Learning = Literal["features", "all", "decoder"]
-"""What learns: the features by the dense heads alone, at half the cost of a step; everything; or the decoder
-over features that stay."""
+Learning = Literal["features", "all", "decoder", "clicks"]
+"""What learns: the features by the dense heads alone, at half the cost of a step; everything; the decoder
+over features that stay; or what follows clicks alone, while every answer without clicks stays as it is."""
+
+REFINER = "decoder.click_refiner."
+"""Beginning of the names of what follows clicks."""
 
 CLICK_SHARE = 0.3
 """Share of the steps in which the decoder corrects its own map after clicks on its errors, unless the recipe
@@ -100,15 +103,21 @@ class VisionStage(Stage):
         self.learns = part
         if part == "features":
             self.decoder.requires_grad_(False)
-        if part == "decoder":
+        if part in ("decoder", "clicks"):
             for left in (self.encoder, self.land_head, self.change_head):
                 left.requires_grad_(False)
+        if part == "clicks":
+            if self.decoder.click_refiner is None:
+                raise ValueError("a decoder without refines_clicks has nothing that learns from clicks alone")
+            self.decoder.requires_grad_(False)
+            self.decoder.click_refiner.requires_grad_(True)
+            self.table.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "VisionStage":
         """Training mode for all but features that stay: their batch statistics stay too."""
         super().train(mode)
-        if self.learns == "decoder":
+        if self.learns in ("decoder", "clicks"):
             self.encoder.eval()
         return self
 
@@ -117,7 +126,7 @@ class VisionStage(Stage):
         with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
-        if self.learns == "decoder":
+        if self.learns in ("decoder", "clicks"):
             return self._asked(fused, batch)
         with self.autocast(batch.images):
             land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
@@ -155,8 +164,10 @@ class VisionStage(Stage):
         return losses
 
     def _corrected(self, fused: Tensor, prompts: Prompts, batch: PairBatch) -> Prompts:
-        """In a share of the steps, the prompts as a user would correct the map that they give."""
+        """In a share of the steps, or in all, the prompts as a user would correct the map that they give."""
         draw = float(torch.rand(()))
+        if self.learns == "clicks":
+            return self._clicked(fused, prompts, batch, clicks=1 + int(torch.randint(MOST_CLICKS, ())))
         if draw < BOX_SHARE:
             return replace(prompts, boxes=boxes_around(batch.truth))
         if draw > BOX_SHARE + self.click_share:

@@ -40,9 +40,9 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     Args:
         path: the checkpoint's folder.
         folder: the working folder; no stage may have run in it.
-        recipe: of the same sizes, or with context blocks and a presence that reads the mask where the
-            checkpoint has none, and with answers in one order of the dates or in both; its reasoner may be
-            another one.
+        recipe: of the same sizes, or with context blocks, a presence that reads the mask and a click refiner
+            where the checkpoint has none, and with answers in one order of the dates or in both; its
+            reasoner may be another one.
 
     Returns:
         Whether the reasoner goes on too; False where the recipe's is of another kind and starts anew.
@@ -73,7 +73,11 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     decoder = decoder_weights.load_mask_decoder(
         checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), mask
     )
-    if (vision, mask) == (recipe.vision, recipe.decoder):
+    # A refiner has no say without clicks, and thresholds are chosen without.
+    if (vision, replace(mask, refines_clicks=recipe.decoder.refines_clicks)) == (
+        recipe.vision,
+        recipe.decoder,
+    ):
         (folder / "vision").mkdir(parents=True, exist_ok=True)
         kept = Thresholds(
             presence=checkpoint.presence_threshold, probability=checkpoint.probability_threshold
@@ -123,8 +127,13 @@ def _encoder_grows_into(own: VisionEncoderConfig, wanted: VisionEncoderConfig) -
 
 def _decoder_grows_into(own: MaskDecoderConfig, wanted: MaskDecoderConfig) -> bool:
     """As `_encoder_grows_into`."""
-    reads = own.presence_reads_mask or wanted.presence_reads_mask
-    return replace(own, presence_reads_mask=reads, both_orders=wanted.both_orders) == wanted
+    grown = replace(
+        own,
+        presence_reads_mask=own.presence_reads_mask or wanted.presence_reads_mask,
+        refines_clicks=own.refines_clicks or wanted.refines_clicks,
+        both_orders=wanted.both_orders,
+    )
+    return grown == wanted
 
 
 def _grown(own: nn.Module, larger: nn.Module) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ from training.stages.loading import load_trained
 from training.stages.precision import keep_depthwise_in_float32
 from training.stages.reasoner import QuerySource, ReasonerStage
 from training.stages.stage import set_precision
-from training.stages.vision import TRAINING_HEADS, VisionStage, load_backbone
+from training.stages.vision import REFINER, TRAINING_HEADS, VisionStage, load_backbone
 from training.workshop.adoption import START_FILE, kept_thresholds
 from training.workshop.pretraining import (
     load_clip,
@@ -243,8 +243,8 @@ class Workshop:
     def export(self, path: Path, model_card: str) -> Exported:
         """Write the checkpoint of everything that has finished; joint tuning is used where it has.
 
-        Vision encoder and decoder of an adopted checkpoint that were not trained on stay as they are, to the
-        byte, and so do the thresholds.
+        Vision encoder and decoder of an adopted checkpoint that were not trained on, but for what follows
+        clicks, stay as they are, to the byte, and so do the thresholds.
         """
         joint = self.folder / "joint" / WEIGHTS_FILE
         stage = self._joint_stage()
@@ -255,7 +255,7 @@ class Workshop:
         stage.eval()
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
         calibration, thresholds = None, None
-        if not joint.exists() and self.weights_of("vision").name == START_FILE:
+        if not joint.exists() and self._answers_as_adopted():
             thresholds = kept_thresholds(self.folder)
         if thresholds is None:
             # Fitting the heads again would move their last bits even where nothing was trained.
@@ -276,6 +276,17 @@ class Workshop:
             model_card,
         )
         return Exported(thresholds=thresholds, calibration=calibration)
+
+    def _answers_as_adopted(self) -> bool:
+        """Whether questions without clicks get the answers that the adopted checkpoint gave."""
+        start = self.folder / "vision" / START_FILE
+        now = self.weights_of("vision")
+        if now == start or not start.exists():
+            return now == start
+        trained = load_file(now)
+        return all(
+            torch.equal(t, trained[n]) for n, t in load_file(start).items() if not n.startswith(REFINER)
+        )
 
     def _keep_table(self, table: Tensor) -> None:
         """Write the table and mint its prompt space, once."""

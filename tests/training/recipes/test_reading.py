@@ -169,7 +169,16 @@ stages:
         ("count: 16", "count: 4", "bank.count is 4, fewer pairs than one batch takes"),
         ("settle_table: 3", "", "stages: field `vision.settle_table` is missing"),
         ("steps: 12,", "steps: 12, best_by: f1,", "reasoner.run.best_by is f1"),
-        ("settle_table: 3", "settle_table: 3, learns: clicks", "field `vision.learns`: .*'all' or 'decoder'"),
+        (
+            "settle_table: 3",
+            "settle_table: 3, learns: boxes",
+            "field `vision.learns`: .*'decoder' or 'clicks'",
+        ),
+        (
+            "settle_table: 3",
+            "settle_table: 3, learns: clicks",
+            "learns is clicks, but .*refines_clicks is false",
+        ),
         ("settle_table: 3", "settle_table: 3, click_share: 0.95", "click_share is 0.95; give a share"),
         ("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}", "both_orders differ; set both"),
     ],

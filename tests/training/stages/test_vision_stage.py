@@ -1,5 +1,7 @@
 """Stage (a): the prompt table and the sum of the losses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,14 +12,15 @@ from services.vision_encoder import config as encoder_config
 from training.corrections import click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights
-from training.stages.vision import Learning, PromptTable, VisionStage, load_backbone
+from training.stages.vision import REFINER, Learning, PromptTable, VisionStage, load_backbone
 
 pytestmark = pytest.mark.unit
 
 
-def _stage(weights: LossWeights | None = None) -> VisionStage:
+def _stage(weights: LossWeights | None = None, *, refines_clicks: bool = False) -> VisionStage:
     torch.manual_seed(0)
-    return VisionStage(encoder_config.paper_tiny(), decoder_config.paper_tiny(), weights)
+    decoder = replace(decoder_config.paper_tiny(), refines_clicks=refines_clicks)
+    return VisionStage(encoder_config.paper_tiny(), decoder, weights)
 
 
 def test_prompts_have_unit_variance_and_follow_their_target() -> None:
@@ -177,3 +180,28 @@ def test_as_many_steps_show_clicks_as_the_recipe_says(
         for _ in range(20):
             stage._corrected(torch.zeros(0), Prompts(seg=torch.zeros(1, 32)), scene_batch)
         assert abs(shown - expected) <= 3
+
+
+def test_clicks_alone_are_learned_in_every_step_and_by_the_refiner_only(scene_batch: PairBatch) -> None:
+    stage = _stage(refines_clicks=True).train()
+    stage.learn_only("clicks")
+    statistics = {n: b.clone() for n, b in stage.named_buffers()}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        stage.zero_grad()
+        stage(scene_batch)["loss"].backward()
+        learning = {n for n, p in stage.named_parameters() if p.grad is not None}
+        assert learning
+        assert all(n.startswith(REFINER) for n in learning)
+        refiner = stage.decoder.click_refiner
+        assert refiner is not None
+        assert refiner.logits.weight.grad is not None
+        assert refiner.logits.weight.grad.any()
+        assert refiner.quality.weight.grad is not None
+        assert refiner.quality.weight.grad.any()
+    assert all(torch.equal(b, statistics[n]) for n, b in stage.named_buffers())
+
+
+def test_without_a_refiner_clicks_alone_cannot_be_learned() -> None:
+    with pytest.raises(ValueError, match="refines_clicks"):
+        _stage().learn_only("clicks")
