@@ -5,7 +5,7 @@ shows the map to a user would do it. Presence has no say here: who corrects a ma
 is there. The clicking rule is that of training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,10 @@ class Correction:
     """After each of `ROUNDS` clicks."""
     boxed: float
     """IoU with a box around all that truly changed, and no click."""
+    clicks: int
+    """How many were needed: at most the last of `ROUNDS`, fewer where nothing was wrong any more."""
+    followed: int
+    """Of these, how many clicked pixels are in the last map as the click says."""
 
     @property
     def gain(self) -> float:
@@ -57,7 +61,8 @@ class Correction:
 
     def as_json(self) -> dict[str, Any]:
         """Numbers and texts only."""
-        return {"pair": self.pair, "target": self.target.key, "iou": list(self.iou), "boxed": self.boxed}
+        return {"pair": self.pair, "target": self.target.key, "iou": list(self.iou), "boxed": self.boxed,
+                "clicks": self.clicks, "followed": self.followed}  # fmt: skip
 
 
 def correction_test(
@@ -74,18 +79,20 @@ def correction_test(
         target: a change that is there.
     """
     images, query = stacked(pair), canonical_query(target)
-    nothing = Correction(pair=number, target=target, iou=(0.0,) * len(ROUNDS), boxed=0.0)
+    nothing = Correction(
+        pair=number, target=target, iou=(0.0,) * len(ROUNDS), boxed=0.0, clicks=0, followed=0
+    )
     try:
         tokens = engines.vision.encode_for_reasoning(images)
         seg = _seg_embedding(engines.reasoner, tokens, query)
         if seg is None:
             return nothing, []
         fused = engines.vision.encode_for_decoding(images)
-        iou, boxed = _corrected(engines.decoder, fused, seg, target_mask(pair, target))
+        figures = _corrected(engines.decoder, fused, seg, target_mask(pair, target))
     except (ReasonCDError, RuntimeError, ValueError, IndexError, KeyError) as error:
         # Whatever an engine stumbles over is a result of the measurement, not its end.
         return nothing, [Failure(query=query, reason=f"{type(error).__name__}: {error}")]
-    return Correction(pair=number, target=target, iou=iou, boxed=boxed), []
+    return replace(nothing, **figures), []
 
 
 def _seg_embedding(reasoner: Reasoner, tokens: Tensor, query: str) -> Tensor | None:
@@ -96,9 +103,8 @@ def _seg_embedding(reasoner: Reasoner, tokens: Tensor, query: str) -> Tensor | N
     raise ReasonCDError("the reasoner stopped before the end of its answer; ask again")
 
 
-def _corrected(
-    decoder: MaskDecoder, fused: Tensor, seg: Tensor, truth: NDArray[np.uint8]
-) -> tuple[tuple[float, ...], float]:
+def _corrected(decoder: MaskDecoder, fused: Tensor, seg: Tensor, truth: NDArray[np.uint8]) -> dict[str, Any]:
+    """What a `Correction` says beside pair and target."""
     threshold = decoder.describe().probability_threshold
     if threshold is None:
         raise CheckpointError("the mask decoder names no probability threshold; export the checkpoint again")
@@ -123,4 +129,10 @@ def _corrected(
         if done in ROUNDS:
             found.append(iou_of(logits))
     boxes = boxes_around(wanted, jitter=0.0).numpy()
-    return tuple(found), iou_of(decoder.decode(fused, seg, boxes=boxes).logits)
+    x, y = points.astype(np.intp).T
+    return {
+        "iou": tuple(found),
+        "boxed": iou_of(decoder.decode(fused, seg, boxes=boxes).logits),
+        "clicks": len(labels),
+        "followed": int(np.count_nonzero((logits[0, y, x] >= cut) == (labels == 1))),
+    }

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measuring import measures
 from benchmarks.measuring.accuracy import ListResult
-from benchmarks.measuring.correcting import ROUNDS
+from benchmarks.measuring.correcting import ROUNDS, Correction
 from benchmarks.measuring.explanations import ReasonKind
 from benchmarks.measuring.paraphrases import SEEN, UNSEEN
 from benchmarks.measuring.reliability import reliability
@@ -105,13 +105,19 @@ def correction_table(lists: Lists) -> str:
             name, str(len(found)),
             *(figure(float(np.mean([c.iou[i] for c in found]))) for i in range(len(ROUNDS))),
             with_interval(_mean(gains), measures.mean_interval(gains)),
+            _followed(found),
             figure(float(np.mean([c.boxed for c in found]))),
         ])  # fmt: skip
     return table(
         ["list", "maps", *(f"IoU, {n} click{'s' if n != 1 else ''}" for n in ROUNDS),
-         "gained by three (95 %)", "IoU with a box"],
+         "gained by three (95 %)", "clicks followed", "IoU with a box"],
         rows,
     )  # fmt: skip
+
+
+def _followed(corrections: Sequence[Correction]) -> str:
+    clicks = sum(c.clicks for c in corrections)
+    return share(sum(c.followed for c in corrections) / clicks if clicks else float("nan"))
 
 
 def _mean(values: Sequence[tuple[int, float]]) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.measuring.accuracy import ListResult
 from benchmarks.measuring.correcting import ROUNDS, Engines, correction_test
 from benchmarks.measuring.explanations import ReasonKind, explanation_test, reason_kind
 from benchmarks.measuring.outcomes import Failure
@@ -24,6 +25,7 @@ from reasoncd.ontology import TARGET_BY_KEY, Target
 from reasoncd.ports import Clicks, DecodedMasks, Description
 from reasoncd.tensors import Tensor
 from tests.benchmarks.conftest import SIDE, RuleDecoder
+from training.data.fixed_pairs import FixedPairs
 from training.data.labels import LabelledPair
 from training.queries import PhraseBank
 
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.unit
 MakePipeline = Callable[..., Pipeline]
 MakeEngines = Callable[..., Engines]
 BUILT = TARGET_BY_KEY["building.gain"]
+HOUSES = FixedPairs(kind="scene", split="validation", seed=0, version=1, sha256="00", pairs=())
 
 
 def _asked(query: str, *accept: Target) -> Question:
@@ -167,6 +170,8 @@ def test_each_click_comes_with_all_before_it_and_the_last_logits(
     # 25 of the house's 64 pixels after the first click, though presence is 0 throughout.
     assert found.iou[:2] == pytest.approx((0.0, 25 / 64))
     assert found.boxed == 1.0
+    # The patch of a later click lies over the place of an earlier one.
+    assert (found.clicks, found.followed) == (ROUNDS[-1], ROUNDS[-1] - 1)
     first, *later = decoder.calls
     assert first == (None, None)
     assert [len(clicks.points) for clicks, _ in later if clicks] == list(range(1, len(later) + 1))
@@ -178,6 +183,19 @@ def test_a_perfect_map_draws_no_click(make_engines: MakeEngines, new_house: Labe
     found, _ = correction_test(make_engines(), new_house, 0, BUILT)
     assert found.iou == (1.0,) * len(ROUNDS)
     assert found.gain == 0
+    assert (found.clicks, found.followed) == (0, 0)
+
+
+def test_a_decoder_that_ignores_clicks_follows_none(
+    make_engines: MakeEngines, new_house: LabelledPair
+) -> None:
+    class Deaf(ClickedDecoder):
+        def decode(self, *given: Any, boxes: Any = None, **corrections: Any) -> DecodedMasks:
+            return super().decode(*given, boxes=boxes)
+
+    found, _ = correction_test(make_engines(decoder=Deaf()), new_house, 0, BUILT)
+    assert (found.clicks, found.followed) == (ROUNDS[-1], 0)
+    assert "| 0.0 % |" in correction_table([("houses", ListResult(pairs=HOUSES, corrections=[found]))])
 
 
 def test_a_broken_engine_is_a_failure_with_figures_of_0(

@@ -181,7 +181,7 @@ def test_rejection_directions_and_scores() -> None:
 def test_reasons_clicks_and_real_pairs() -> None:
     target = TARGET_BY_KEY["road.gain"]
     corrections = [
-        Correction(pair=i, target=target, iou=(0.4, 0.5, 0.4 + gain, 0.7), boxed=0.5)
+        Correction(pair=i, target=target, iou=(0.4, 0.5, 0.4 + gain, 0.7), boxed=0.5, clicks=5, followed=4)
         for i, gain in enumerate((0.1, 0.3))
     ]
     explanations = [
