@@ -10,17 +10,22 @@ from torch.nn import functional as F
 
 _INNER = 9
 """Side in pixels of the window over which errors are averaged: clicks go inside an error, not on its rim."""
+_WIDER = (33, 97)
+"""Sides of further windows: by them, clicks go to the middle of what is inside."""
 _REACH = 12
 """Pixels around a click in which no further one is set."""
 
 
-def click_errors(logits: Tensor, truth: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Click where a map is wrong: inside the largest errors first, one place after the other.
+def click_errors(
+    logits: Tensor, truth: Tensor, count: int, *, anywhere: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Click where a map is wrong: in the middle of the largest errors first, one place after the other.
 
     Args:
         logits: (Q, S, S) of the map that is corrected.
         truth: uint8 (Q, S, S): 0 no, 1 yes, 255 unknown.
         count: clicks P for each query.
+        anywhere: somewhere inside an error by chance, larger ones more often: people click as they like.
 
     Returns:
         Points (Q, P, 2), x and y in pixels, float32, and labels (Q, P), int64: 1 "this changed", 0 "this did
@@ -30,7 +35,9 @@ def click_errors(logits: Tensor, truth: Tensor, count: int) -> tuple[Tensor, Ten
     missed, false = (truth == 1) & ~shown, (truth == 0) & shown
     wrong = (missed | false).float()
     # Large errors draw more clicks than thin rims: each kind is averaged over a window first.
-    depth = torch.maximum(_blurred(missed.float()), _blurred(false.float())) * wrong
+    depth = torch.maximum(*(_depth(kind.float(), wider=not anywhere) for kind in (missed, false))) * wrong
+    if anywhere:
+        depth = depth * torch.rand_like(depth)
     side = logits.shape[-1]
     rows = torch.arange(side, device=logits.device)
     points, labels = [], []
@@ -71,5 +78,16 @@ def boxes_around(truth: Tensor, *, jitter: float = 0.1) -> Tensor:
     return torch.where(yes.flatten(1).any(dim=1)[:, None], drawn.clamp(0, side - 1), everything)
 
 
-def _blurred(errors: Tensor) -> Tensor:
-    return F.avg_pool2d(errors[:, None], _INNER, stride=1, padding=_INNER // 2)[:, 0]
+def _depth(errors: Tensor, *, wider: bool) -> Tensor:
+    """How far inside the errors of one kind each pixel lies: (Q, S, S)."""
+    depth = _averaged(errors, _INNER)
+    if not wider:
+        return depth
+    # Twice, which weighs the near more: one window alone is full in many places.
+    return depth * (1 + sum(_averaged(_averaged(errors, window), window) for window in _WIDER))
+
+
+def _averaged(errors: Tensor, window: int) -> Tensor:
+    # Along rows, then along columns: a whole window at once costs its area.
+    along = F.avg_pool2d(errors[:, None], (1, window), stride=1, padding=(0, window // 2))
+    return F.avg_pool2d(along, (window, 1), stride=1, padding=(window // 2, 0))[:, 0]

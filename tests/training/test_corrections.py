@@ -32,6 +32,40 @@ def test_clicks_lie_inside_the_errors_and_say_which_kind() -> None:
     assert 44 <= y < 56
 
 
+def test_a_click_is_in_the_middle_of_a_large_error() -> None:
+    truth = torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    truth[0, 4:44, 10:60] = 1
+    points, labels = click_errors(torch.full((1, SIDE, SIDE), -4.0), truth, 1)
+    assert labels.tolist() == [[1]]
+    assert (points[0, 0] - torch.tensor([34.5, 23.5])).abs().max() <= 3
+
+
+def test_the_middle_of_a_ring_is_no_error() -> None:
+    truth = torch.ones(1, SIDE, SIDE, dtype=torch.uint8)
+    truth[0, 16:48, 16:48] = 0
+    ((x, y),) = click_errors(torch.full((1, SIDE, SIDE), -4.0), truth, 1)[0][0].long().tolist()
+    assert truth[0, y, x] == 1
+
+
+def test_clicks_anywhere_are_all_over_the_errors_and_repeat_by_the_seed() -> None:
+    logits, truth = _case()
+    found, kinds = [], []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        points, labels = click_errors(logits, truth, 1, anywhere=True)
+        x, y = points[0, 0].long().tolist()
+        kinds.append(int(labels))
+        assert (truth[0, y, x] == 1) == kinds[-1]
+        assert (logits[0, y, x] > 0) != kinds[-1]
+        found.append(points[0, 0] - torch.tensor([19.5, 17.5] if kinds[-1] else [51.5, 49.5]))
+    spread = torch.stack(found)
+    assert spread.std(dim=0).min() > 2
+    assert spread.mean(dim=0).abs().max() < 2
+    assert 0.25 < sum(kinds) / len(kinds) < 0.75
+    torch.manual_seed(39)
+    assert torch.equal(click_errors(logits, truth, 1, anywhere=True)[0], points)
+
+
 def test_a_right_map_needs_no_click() -> None:
     _, truth = _case()
     _, labels = click_errors(truth.float() * 8 - 4, truth, 3)

@@ -178,13 +178,17 @@ class VisionStage(Stage):
     def _clicked(self, fused: Tensor, prompts: Prompts, batch: PairBatch, *, clicks: int) -> Prompts:
         """The prompts of the round in which the last of some clicks is given, as programs correct maps."""
         logits = self.decoder(fused, prompts, batch.pair_index).mask_logits.float()
-        points, labels = click_errors(self.decoder.to_input_size(logits), batch.truth, 1)
+        points, labels = self._click(logits, batch)
         for _ in range(clicks - 1):
             corrected = replace(prompts, points=points, point_labels=labels, previous_logits=logits)
             logits = self.decoder(fused, corrected, batch.pair_index).mask_logits.float()
-            place, kind = click_errors(self.decoder.to_input_size(logits), batch.truth, 1)
+            place, kind = self._click(logits, batch)
             points, labels = torch.cat([points, place], dim=1), torch.cat([labels, kind], dim=1)
         return replace(prompts, points=points, point_labels=labels, previous_logits=logits)
+
+    def _click(self, logits: Tensor, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """One more click a query, on an error of (Q, 4h, 4w) logits."""
+        return click_errors(self.decoder.to_input_size(logits), batch.truth, 1, anywhere=self.training)
 
 
 def load_backbone(stage: VisionStage, state: dict[str, Any]) -> None:
