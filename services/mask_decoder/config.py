@@ -27,9 +27,9 @@ class MaskDecoderConfig:
     """Whether a question is answered in both orders of the dates, the exchanged one by the opposite prompt,
     and the mean is the answer; the vision encoder has to hand over both maps."""
 
-    refines_clicks: bool = False
-    """Whether clicks, beside being prompts, are refined at the mask's own resolution. The paper's decoder has
-    no such part."""
+    refines_corrections: bool = False
+    """Whether clicks and boxes, beside being prompts, refine the mask at its own resolution. The paper's
+    decoder has no such part."""
 
     def __post_init__(self) -> None:
         if self.embed_dim % 8:

@@ -3,7 +3,7 @@
 Upstream's decoder serves one image with many prompts; the subclass here takes one fused map *per prompt*, so
 that queries of several pairs run in one batch. Nothing else differs, and the state-dict keys are
 upstream's. A head on the mask token says whether the asked change is there at all;
-it may read the mask's own peaks beside it, and a refiner may follow clicks at the mask's resolution.
+it may read the mask's own peaks beside it, and a refiner may follow corrections at the mask's resolution.
 
 B pairs, Q prompts in all (of any pair), D prompt width, h and w the fused grid, S the input's side.
 """
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reasoncd.ontology import TARGETS
-from services.mask_decoder.click_refiner import ClickRefiner
 from services.mask_decoder.config import MaskDecoderConfig
+from services.mask_decoder.correction_refiner import CorrectionRefiner
 
 _PEAKS = (4, 32, 256, 2048)
 """Over how many of the highest logits of a mask the means are taken: from a speck to a field."""
@@ -185,7 +185,7 @@ class ChangeMaskDecoder(nn.Module):
         )
         seen = dim + (len(_PEAKS) if config.presence_reads_mask else 0)
         self.presence_head = nn.Sequential(nn.Linear(seen, dim), nn.GELU(), nn.Linear(dim, 1))
-        self.click_refiner = ClickRefiner(dim, dim // 8) if config.refines_clicks else None
+        self.correction_refiner = CorrectionRefiner(dim, dim // 8) if config.refines_corrections else None
         self.opposites: OppositePrompts | None = None
         """For `answer`, where it is in both orders."""
 
@@ -235,8 +235,8 @@ class ChangeMaskDecoder(nn.Module):
         sparse = torch.cat([prompts.seg[:, None], sparse.expand(count, -1, -1)], dim=1)
         fused = fused[pair_index]
         mask = self.mask_decoder.predict_single_mask(fused, self.prompt_encoder.get_dense_pe(), sparse, dense)
-        if self.click_refiner is not None and points is not None:
-            mask = self._refined(self.click_refiner, mask, fused, *points, prompts.previous_logits)
+        if self.correction_refiner is not None and (points is not None or prompts.boxes is not None):
+            mask = self._refined(self.correction_refiner, mask, fused, prompts)
         state = mask.state
         if self.config.presence_reads_mask:
             state = torch.cat([state, mask_peaks(mask.logits).to(state.dtype)], dim=1)
@@ -247,23 +247,21 @@ class ChangeMaskDecoder(nn.Module):
         )
 
     def _refined(
-        self,
-        refiner: ClickRefiner,
-        mask: SingleMask,
-        fused: Tensor,
-        points: Tensor,
-        labels: Tensor,
-        previous: Tensor | None,
+        self, refiner: CorrectionRefiner, mask: SingleMask, fused: Tensor, prompts: Prompts
     ) -> SingleMask:
-        """The mask as clicks change it."""
+        """The mask as clicks and boxes change it."""
         # Input pixels to mask pixels, centres onto centres.
         scale = self.config.mask_size / self.config.image_size
+        points, labels, boxes = prompts.points, prompts.point_labels, prompts.boxes
+        if points is None or labels is None:
+            points, labels = prompts.seg.new_zeros(len(prompts.seg), 0, 2), fused.new_zeros(len(fused), 0)
         change = refiner(
             fused,
             mask.upscaled,
             (points + 0.5) * scale - 0.5,
             labels,
-            shown=mask.logits if previous is None else previous,
+            boxes=None if boxes is None else (boxes + 0.5) * scale - 0.5,
+            shown=mask.logits if prompts.previous_logits is None else prompts.previous_logits,
             decoded=mask.logits,
         )
         return mask._replace(logits=mask.logits + change.logits, quality=mask.quality + change.quality)

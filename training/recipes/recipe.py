@@ -27,7 +27,7 @@ class VisionTraining:
     """A run that goes on from a checkpoint may leave a part as it is."""
     click_share: float = CLICK_SHARE
     """Share of the steps in which the decoder learns from clicks on the errors of its own map; all of them
-    where `learns` is `clicks`."""
+    where `learns` is `corrections`."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.click_share <= 1.0 - BOX_SHARE:
@@ -129,10 +129,11 @@ class Recipe:
                 f"stages.bank.size is {self.stages.bank.size} but the vision encoder takes "
                 f"{self.vision.image_size} pixels"
             )
-        clicks_alone = self.stages is not None and self.stages.vision.learns == "clicks"
-        if clicks_alone and not self.decoder.refines_clicks:
+        corrections_alone = self.stages is not None and self.stages.vision.learns == "corrections"
+        if corrections_alone and not self.decoder.refines_corrections:
             raise ValueError(
-                "stages.vision.learns is clicks, but sizes.decoder.refines_clicks is false; turn it on"
+                "stages.vision.learns is corrections, but sizes.decoder.refines_corrections is false; "
+                "turn it on"
             )
         width = self.decoder.embed_dim
         for what, found in (

@@ -32,12 +32,12 @@ QUALITY_WEIGHT = 0.2
 LAND_WEIGHT = 0.3
 CHANGE_WEIGHT = 0.7
 
-Learning = Literal["features", "all", "decoder", "clicks"]
+Learning = Literal["features", "all", "decoder", "corrections"]
 """What learns: the features by the dense heads alone, at half the cost of a step; everything; the decoder
-over features that stay; or what follows clicks alone, while every answer without clicks stays as it is."""
+over features that stay; or what follows corrections alone, while every answer without them stays as it is."""
 
-REFINER = "decoder.click_refiner."
-"""Beginning of the names of what follows clicks."""
+REFINER = "decoder.correction_refiner."
+"""Beginning of the names of what follows corrections."""
 
 CLICK_SHARE = 0.3
 """Share of the steps in which the decoder corrects its own map after clicks on its errors, unless the recipe
@@ -46,6 +46,8 @@ MOST_CLICKS = 5
 """Clicks come one at a time, each on what is wrong after those before it."""
 BOX_SHARE = 0.06
 """Share of the steps in which a box around the change comes with the prompt."""
+CORRECTION_BOX_SHARE = 0.15
+"""The same where corrections alone are learned; all other steps show clicks."""
 
 TRAINING_HEADS = ("land_head.", "change_head.")
 """Beginnings of the names of what only training has."""
@@ -103,21 +105,23 @@ class VisionStage(Stage):
         self.learns = part
         if part == "features":
             self.decoder.requires_grad_(False)
-        if part in ("decoder", "clicks"):
+        if part in ("decoder", "corrections"):
             for left in (self.encoder, self.land_head, self.change_head):
                 left.requires_grad_(False)
-        if part == "clicks":
-            if self.decoder.click_refiner is None:
-                raise ValueError("a decoder without refines_clicks has nothing that learns from clicks alone")
+        if part == "corrections":
+            if self.decoder.correction_refiner is None:
+                raise ValueError(
+                    "a decoder without refines_corrections has nothing that learns corrections alone"
+                )
             self.decoder.requires_grad_(False)
-            self.decoder.click_refiner.requires_grad_(True)
+            self.decoder.correction_refiner.requires_grad_(True)
             self.table.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "VisionStage":
         """Training mode for all but features that stay: their batch statistics stay too."""
         super().train(mode)
-        if self.learns in ("decoder", "clicks"):
+        if self.learns in ("decoder", "corrections"):
             self.encoder.eval()
         return self
 
@@ -126,7 +130,7 @@ class VisionStage(Stage):
         with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
-        if self.learns in ("decoder", "clicks"):
+        if self.learns in ("decoder", "corrections"):
             return self._asked(fused, batch)
         with self.autocast(batch.images):
             land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))
@@ -166,11 +170,12 @@ class VisionStage(Stage):
     def _corrected(self, fused: Tensor, prompts: Prompts, batch: PairBatch) -> Prompts:
         """In a share of the steps, or in all, the prompts as a user would correct the map that they give."""
         draw = float(torch.rand(()))
-        if self.learns == "clicks":
-            return self._clicked(fused, prompts, batch, clicks=1 + int(torch.randint(MOST_CLICKS, ())))
-        if draw < BOX_SHARE:
+        boxes, clicks = BOX_SHARE, self.click_share
+        if self.learns == "corrections":
+            boxes, clicks = CORRECTION_BOX_SHARE, 1.0
+        if draw < boxes:
             return replace(prompts, boxes=boxes_around(batch.truth))
-        if draw > BOX_SHARE + self.click_share:
+        if draw > boxes + clicks:
             return prompts
         return self._clicked(fused, prompts, batch, clicks=1 + int(torch.randint(MOST_CLICKS, ())))
 

@@ -40,8 +40,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     Args:
         path: the checkpoint's folder.
         folder: the working folder; no stage may have run in it.
-        recipe: of the same sizes, or with context blocks, a presence that reads the mask and a click refiner
-            where the checkpoint has none, and with answers in one order of the dates or in both; its
+        recipe: of the same sizes, or with context blocks, a presence that reads the mask and a correction
+            refiner where the checkpoint has none, and with answers in one order of the dates or in both; its
             reasoner may be another one.
 
     Returns:
@@ -73,8 +73,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     decoder = decoder_weights.load_mask_decoder(
         checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), mask
     )
-    # A refiner has no say without clicks, and thresholds are chosen without.
-    if (vision, replace(mask, refines_clicks=recipe.decoder.refines_clicks)) == (
+    # A refiner has no say without corrections, and thresholds are chosen without.
+    if (vision, replace(mask, refines_corrections=recipe.decoder.refines_corrections)) == (
         recipe.vision,
         recipe.decoder,
     ):
@@ -130,7 +130,7 @@ def _decoder_grows_into(own: MaskDecoderConfig, wanted: MaskDecoderConfig) -> bo
     grown = replace(
         own,
         presence_reads_mask=own.presence_reads_mask or wanted.presence_reads_mask,
-        refines_clicks=own.refines_clicks or wanted.refines_clicks,
+        refines_corrections=own.refines_corrections or wanted.refines_corrections,
         both_orders=wanted.both_orders,
     )
     return grown == wanted

@@ -244,7 +244,7 @@ class Workshop:
         """Write the checkpoint of everything that has finished; joint tuning is used where it has.
 
         Vision encoder and decoder of an adopted checkpoint that were not trained on, but for what follows
-        clicks, stay as they are, to the byte, and so do the thresholds.
+        corrections, stay as they are, to the byte, and so do the thresholds.
         """
         joint = self.folder / "joint" / WEIGHTS_FILE
         stage = self._joint_stage()
@@ -278,7 +278,7 @@ class Workshop:
         return Exported(thresholds=thresholds, calibration=calibration)
 
     def _answers_as_adopted(self) -> bool:
-        """Whether questions without clicks get the answers that the adopted checkpoint gave."""
+        """Whether questions without corrections get the answers that the adopted checkpoint gave."""
         start = self.folder / "vision" / START_FILE
         now = self.weights_of("vision")
         if now == start or not start.exists():

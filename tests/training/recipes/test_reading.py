@@ -172,12 +172,12 @@ stages:
         (
             "settle_table: 3",
             "settle_table: 3, learns: boxes",
-            "field `vision.learns`: .*'decoder' or 'clicks'",
+            "field `vision.learns`: .*'decoder' or 'corrections'",
         ),
         (
             "settle_table: 3",
-            "settle_table: 3, learns: clicks",
-            "learns is clicks, but .*refines_clicks is false",
+            "settle_table: 3, learns: corrections",
+            "learns is corrections, but .*refines_corrections is false",
         ),
         ("settle_table: 3", "settle_table: 3, click_share: 0.95", "click_share is 0.95; give a share"),
         ("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}", "both_orders differ; set both"),

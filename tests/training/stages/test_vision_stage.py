@@ -12,14 +12,15 @@ from services.vision_encoder import config as encoder_config
 from training.corrections import click_errors
 from training.data.batches import PairBatch
 from training.losses import LossWeights
+from training.stages import vision
 from training.stages.vision import REFINER, Learning, PromptTable, VisionStage, load_backbone
 
 pytestmark = pytest.mark.unit
 
 
-def _stage(weights: LossWeights | None = None, *, refines_clicks: bool = False) -> VisionStage:
+def _stage(weights: LossWeights | None = None, *, refines_corrections: bool = False) -> VisionStage:
     torch.manual_seed(0)
-    decoder = replace(decoder_config.paper_tiny(), refines_clicks=refines_clicks)
+    decoder = replace(decoder_config.paper_tiny(), refines_corrections=refines_corrections)
     return VisionStage(encoder_config.paper_tiny(), decoder, weights)
 
 
@@ -182,9 +183,13 @@ def test_as_many_steps_show_clicks_as_the_recipe_says(
         assert abs(shown - expected) <= 3
 
 
-def test_clicks_alone_are_learned_in_every_step_and_by_the_refiner_only(scene_batch: PairBatch) -> None:
-    stage = _stage(refines_clicks=True).train()
-    stage.learn_only("clicks")
+@pytest.mark.parametrize("boxed", [False, True])
+def test_corrections_alone_are_learned_in_every_step_and_by_the_refiner_only(
+    scene_batch: PairBatch, monkeypatch: pytest.MonkeyPatch, boxed: bool
+) -> None:
+    monkeypatch.setattr(vision, "CORRECTION_BOX_SHARE", float(boxed))
+    stage = _stage(refines_corrections=True).train()
+    stage.learn_only("corrections")
     statistics = {n: b.clone() for n, b in stage.named_buffers()}
     for seed in range(3):
         torch.manual_seed(seed)
@@ -193,7 +198,7 @@ def test_clicks_alone_are_learned_in_every_step_and_by_the_refiner_only(scene_ba
         learning = {n for n, p in stage.named_parameters() if p.grad is not None}
         assert learning
         assert all(n.startswith(REFINER) for n in learning)
-        refiner = stage.decoder.click_refiner
+        refiner = stage.decoder.correction_refiner
         assert refiner is not None
         assert refiner.logits.weight.grad is not None
         assert refiner.logits.weight.grad.any()
@@ -202,6 +207,6 @@ def test_clicks_alone_are_learned_in_every_step_and_by_the_refiner_only(scene_ba
     assert all(torch.equal(b, statistics[n]) for n, b in stage.named_buffers())
 
 
-def test_without_a_refiner_clicks_alone_cannot_be_learned() -> None:
-    with pytest.raises(ValueError, match="refines_clicks"):
-        _stage().learn_only("clicks")
+def test_without_a_refiner_corrections_alone_cannot_be_learned() -> None:
+    with pytest.raises(ValueError, match="refines_corrections"):
+        _stage().learn_only("corrections")

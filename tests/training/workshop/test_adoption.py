@@ -219,24 +219,24 @@ def test_a_checkpoint_may_grow_and_answers_as_before(paper_tiny: Path, tmp_path:
         adopt(tmp_path / "grown", tmp_path / "back", recipe)
 
 
-def test_clicks_alone_leave_every_other_answer_and_the_thresholds(
+def test_corrections_alone_leave_every_other_answer_and_the_thresholds(
     paper_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Heads whose scaling is no identity: fitted again, their last bits would move.
     monkeypatch.setattr(calibration, "presence_scaling", lambda *given: (1.37, -0.21))
     monkeypatch.setattr(calibration, "quality_scaling", lambda *given: (0.73, 0.05))
     recipe = recipes.paper_tiny()
-    vision = replace(recipe.staged.vision, learns="clicks")
-    clicks = replace(
+    vision = replace(recipe.staged.vision, learns="corrections")
+    corrections = replace(
         recipe,
-        decoder=replace(recipe.decoder, refines_clicks=True),
+        decoder=replace(recipe.decoder, refines_corrections=True),
         stages=replace(recipe.staged, vision=vision),
     )
-    adopt(paper_tiny, tmp_path / "folder", clicks)
-    workshop = Workshop(clicks, tmp_path / "folder", say=lambda line: None)
+    adopt(paper_tiny, tmp_path / "folder", corrections)
+    workshop = Workshop(corrections, tmp_path / "folder", say=lambda line: None)
     workshop.vision()
-    exported = workshop.export(tmp_path / "clicks", "# clicks\n")
-    before, after = Checkpoint.open(paper_tiny), Checkpoint.open(tmp_path / "clicks")
+    exported = workshop.export(tmp_path / "corrected", "# tiny\n")
+    before, after = Checkpoint.open(paper_tiny), Checkpoint.open(tmp_path / "corrected")
     assert exported.calibration is None
     assert (after.presence_threshold, after.probability_threshold) == (
         before.presence_threshold,
@@ -247,9 +247,11 @@ def test_clicks_alone_leave_every_other_answer_and_the_thresholds(
     old, new = (load_file(c.safetensors("mask_decoder", "mask_decoder")) for c in (before, after))
     assert all(torch.equal(new.pop(name), tensor) for name, tensor in old.items())
     assert new
-    assert all(name.startswith("click_refiner.") for name in new)
-    assert new["click_refiner.logits.weight"].any()
+    assert all(name.startswith("correction_refiner.") for name in new)
+    assert new["correction_refiner.logits.weight"].any()
     # And the next training goes on from there, with the same numbers again.
-    assert adopt(tmp_path / "clicks", tmp_path / "next", clicks)
-    again = Workshop(clicks, tmp_path / "next", say=lambda line: None).export(tmp_path / "again", "# tiny\n")
+    assert adopt(tmp_path / "corrected", tmp_path / "next", corrections)
+    again = Workshop(corrections, tmp_path / "next", say=lambda line: None).export(
+        tmp_path / "again", "# tiny\n"
+    )
     assert again.thresholds == exported.thresholds

@@ -1,4 +1,4 @@
-"""What the click refiner may change, where, and what it sees."""
+"""What the correction refiner may change, where, and what it sees."""
 
 from dataclasses import replace
 
@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from services.mask_decoder.click_refiner import ClickRefiner
 from services.mask_decoder.config import paper_tiny
+from services.mask_decoder.correction_refiner import CorrectionRefiner
 from services.mask_decoder.model import ChangeMaskDecoder, DecoderOutput, Prompts
 
 pytestmark = pytest.mark.unit
 
-CONFIG = replace(paper_tiny(), refines_clicks=True)
+CONFIG = replace(paper_tiny(), refines_corrections=True)
 WHERE = torch.tensor([0, 0])
+BOXES = torch.tensor([[1.0, 2.0, 50.0, 60.0], [70.0, 3.0, 127.0, 90.0]])
 
 
 @pytest.fixture
@@ -36,15 +37,15 @@ def _decoder(*, trained: bool) -> ChangeMaskDecoder:
     return decoder
 
 
-def _refiner(decoder: ChangeMaskDecoder) -> ClickRefiner:
-    assert decoder.click_refiner is not None
-    return decoder.click_refiner
+def _refiner(decoder: ChangeMaskDecoder) -> CorrectionRefiner:
+    assert decoder.correction_refiner is not None
+    return decoder.correction_refiner
 
 
 def _without_refiner(decoder: ChangeMaskDecoder) -> ChangeMaskDecoder:
-    plain = ChangeMaskDecoder(replace(CONFIG, refines_clicks=False)).eval().requires_grad_(False)
+    plain = ChangeMaskDecoder(replace(CONFIG, refines_corrections=False)).eval().requires_grad_(False)
     plain.load_state_dict(
-        {n: t for n, t in decoder.state_dict().items() if not n.startswith("click_refiner")}
+        {n: t for n, t in decoder.state_dict().items() if not n.startswith("correction_refiner")}
     )
     return plain
 
@@ -58,14 +59,13 @@ def _clicks(*labels: int) -> tuple[Tensor, Tensor]:
     return torch.tensor([[[40.0, 70.0]], [[90.0, 20.0]]]), torch.tensor(labels)[:, None]
 
 
-def test_answers_without_clicks_are_those_of_the_decoder_alone(fused: Tensor, seg: Tensor) -> None:
+def test_answers_without_corrections_are_those_of_the_decoder_alone(fused: Tensor, seg: Tensor) -> None:
     decoder = _decoder(trained=True)
     plain = _without_refiner(decoder)
     earlier = torch.randn(2, 32, 32)
     for prompts in (
         Prompts(seg=seg),
         Prompts(seg=seg, previous_logits=earlier),
-        Prompts(seg=seg, boxes=torch.tensor([[1.0, 2.0, 50.0, 60.0]] * 2)),
     ):
         assert _equal(decoder(fused, prompts, WHERE), plain(fused, prompts, WHERE))
 
@@ -73,7 +73,7 @@ def test_answers_without_clicks_are_those_of_the_decoder_alone(fused: Tensor, se
 def test_before_it_is_trained_it_changes_nothing(fused: Tensor, seg: Tensor) -> None:
     decoder = _decoder(trained=False)
     points, labels = _clicks(1, 0)
-    prompts = Prompts(seg=seg, points=points, point_labels=labels)
+    prompts = Prompts(seg=seg, points=points, point_labels=labels, boxes=BOXES)
     assert _equal(decoder(fused, prompts, WHERE), _without_refiner(decoder)(fused, prompts, WHERE))
 
 
@@ -93,7 +93,7 @@ def test_padding_is_no_click(fused: Tensor, seg: Tensor) -> None:
         point_labels=torch.cat([labels, torch.full((2, 1), -1)], dim=1),
     )
     guides = [
-        _refiner(decoder)._guides(fused[WHERE], torch.ones(2, 4, 32, 32), p.points, p.point_labels)
+        _refiner(decoder)._guides(fused[WHERE], torch.ones(2, 4, 32, 32), p.points, p.point_labels, None)
         for p in (prompts, padded)
         if p.points is not None and p.point_labels is not None
     ]
@@ -104,8 +104,9 @@ def test_guides_peak_at_the_click_and_tell_the_kinds_apart(fused: Tensor) -> Non
     refiner = _refiner(_decoder(trained=True))
     upscaled = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(3))
     points = torch.tensor([[[10.0, 25.0]], [[3.0, 4.0]]])
-    guides = refiner._guides(fused[WHERE], upscaled, points, torch.tensor([[1], [0]]))
-    not_changed, changed = guides.unflatten(1, (2, 4)).unbind(1)
+    guides = refiner._guides(fused[WHERE], upscaled, points, torch.tensor([[1], [0]]), None)
+    not_changed, changed = guides[:, :8].unflatten(1, (2, 4)).unbind(1)
+    assert not guides[:, 8].any()
     assert not not_changed[0].any()
     assert not changed[1].any()
     for near, x, y in ((changed[0], 10, 25), (not_changed[1], 3, 4)):
@@ -144,3 +145,25 @@ def test_the_order_of_clicks_says_nothing_to_it(fused: Tensor) -> None:
         for p, k in ((points, labels), (points[:, order], labels[:, order]))
     )
     torch.testing.assert_close(one, other)
+
+
+def test_a_box_alone_changes_its_map_too(fused: Tensor, seg: Tensor) -> None:
+    decoder = _decoder(trained=True)
+    prompts = Prompts(seg=seg, boxes=BOXES)
+    found, alone = decoder(fused, prompts, WHERE), _without_refiner(decoder)(fused, prompts, WHERE)
+    for row in range(2):
+        assert not torch.allclose(found.mask_logits[row], alone.mask_logits[row])
+    moved = decoder(fused, replace(prompts, boxes=BOXES.flip(0)), WHERE)
+    assert not torch.allclose(found.mask_logits[0], moved.mask_logits[0])
+
+
+def test_a_box_is_seen_as_the_pixels_in_it(fused: Tensor, seg: Tensor) -> None:
+    refiner = _refiner(_decoder(trained=True))
+    none = torch.zeros(2, 0, 2), torch.zeros(2, 0)
+    boxes = torch.tensor([[3.0, 5.0, 9.0, 6.0], [-0.4, -0.4, 31.4, 31.4]])
+    guides = refiner._guides(fused[WHERE], torch.ones(2, 4, 32, 32), *none, boxes)
+    expected = torch.full((32, 32), -1.0)
+    expected[5:7, 3:10] = 1.0
+    assert torch.equal(guides[0, 8], expected)
+    assert (guides[1, 8] == 1).all()
+    assert not guides[:, :8].any()

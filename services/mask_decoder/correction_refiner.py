@@ -1,9 +1,10 @@
-"""What clicks change in a mask: a small convolutional net beside SAM's decoder.
+"""What corrections change in a mask: a small convolutional net beside SAM's decoder.
 
-SAM's decoder gets clicks as tokens, which tell it *what* is meant more than *where* it went wrong: a map of
-`mini` followed the click at the clicked pixel in one case of five. The refiner sees clicks as pictures, as
-click-based segmentation does (Sofiiuk et al., RITM, 2021): how near each pixel is to a click, and how much
-it looks like the clicked place. It adds to the decoder's logits and never has a say where there is no click.
+SAM's decoder gets clicks and boxes as tokens, which tell it *what* is meant more than *where* it went wrong:
+a map of `mini` followed the click at the clicked pixel in one case of five. The refiner sees them as
+pictures, as click-based segmentation does (Sofiiuk et al., RITM, 2021): how near each pixel is to a click,
+how much it looks like the clicked place, and whether it lies in the box. It adds to the decoder's logits,
+and nothing where there is neither click nor box.
 
 Q prompts, P clicks, D width of the fused map, U channels of the decoder's upscaled features, h and w the
 fused grid, M = 4h the mask's side.
@@ -25,7 +26,7 @@ _FINE, _MIDDLE, _COARSE = 12, 24, 48
 _COARSE_KEYS, _FINE_KEYS = 24, 8
 """Components by which places are compared, on the fused grid and in the upscaled features."""
 _GUIDES = 4
-"""Pictures of one kind of click."""
+"""Pictures of one kind of click; one of the box comes after those of both."""
 _WIDER = 3.0
 """Hidden channels of a block, as a multiple."""
 _LOGIT_SCALE = 8.0
@@ -33,7 +34,7 @@ _LOGIT_SCALE = 8.0
 
 
 class Refinement(NamedTuple):
-    """What is added to the decoder's answer; 0 in rows without a click."""
+    """What is added to the decoder's answer; 0 in rows without click and box."""
 
     logits: Tensor
     """(Q, M, M)."""
@@ -41,8 +42,8 @@ class Refinement(NamedTuple):
     """(Q,)."""
 
 
-class ClickRefiner(nn.Module):
-    """Clicks, features and two maps -> what changes in the logits and in the predicted IoU.
+class CorrectionRefiner(nn.Module):
+    """Clicks, boxes, features and two maps -> what changes in the logits and in the predicted IoU.
 
     Before it is trained it changes nothing.
 
@@ -56,7 +57,7 @@ class ClickRefiner(nn.Module):
         self.coarse_keys = nn.Conv2d(dim, _COARSE_KEYS, 1)
         self.fine_keys = nn.Conv2d(upscaled_dim, _FINE_KEYS, 1)
         self.features = nn.Conv2d(upscaled_dim, _FINE_KEYS, 1)
-        self.stem = nn.Conv2d(2 * _GUIDES + 2 + _FINE_KEYS, _FINE, 3, padding=1)
+        self.stem = nn.Conv2d(2 * _GUIDES + 1 + 2 + _FINE_KEYS, _FINE, 3, padding=1)
         self.down = nn.ModuleList([nn.Conv2d(_FINE, _MIDDLE, 2, 2), nn.Conv2d(_MIDDLE, _COARSE, 2, 2)])
         self.fused = nn.Conv2d(dim, _COARSE, 1)
         # Dilated by turns: nine cells of the grid to each side at once, and more with every block.
@@ -77,6 +78,7 @@ class ClickRefiner(nn.Module):
         points: Tensor,
         labels: Tensor,
         *,
+        boxes: Tensor | None = None,
         shown: Tensor,
         decoded: Tensor,
     ) -> Refinement:
@@ -87,10 +89,11 @@ class ClickRefiner(nn.Module):
             upscaled: (Q, U, M, M), the decoder's features.
             points: (Q, P, 2) x and y in mask pixels, 0 the centre of the first.
             labels: (Q, P): 1 changed, 0 not changed, -1 padding.
-            shown: (Q, M, M) logits of the map that was clicked on.
-            decoded: (Q, M, M) logits that the decoder answers to the clicks.
+            boxes: (Q, 4) x1, y1, x2, y2 in mask pixels.
+            shown: (Q, M, M) logits of the map that is corrected.
+            decoded: (Q, M, M) logits that the decoder answers to the corrections.
         """
-        guides = self._guides(fused, upscaled, points, labels)
+        guides = self._guides(fused, upscaled, points, labels, boxes)
         maps = torch.tanh(torch.stack([shown, decoded], dim=1) / _LOGIT_SCALE)
         seen = torch.cat([guides, maps.to(guides.dtype), self.features(upscaled)], dim=1)
         fine = F.gelu(self.stem(seen))
@@ -98,14 +101,16 @@ class ClickRefiner(nn.Module):
         coarse = self.blocks(F.gelu(self.down[1](middle)) + self.fused(fused))
         middle = self.middle(middle + _doubled(self.up[0](coarse)))
         fine = F.gelu(self.fine(fine + _doubled(self.up[1](middle))))
-        clicked = (labels >= 0).any(dim=1)
+        corrected = (labels >= 0).any(dim=1) if boxes is None else labels.new_ones(len(labels))
         return Refinement(
-            logits=_LOGIT_SCALE * self.logits(fine)[:, 0] * clicked[:, None, None],
-            quality=self.quality(coarse.mean(dim=(2, 3)))[:, 0] * clicked,
+            logits=_LOGIT_SCALE * self.logits(fine)[:, 0] * corrected[:, None, None],
+            quality=self.quality(coarse.mean(dim=(2, 3)))[:, 0] * corrected,
         )
 
-    def _guides(self, fused: Tensor, upscaled: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-        """(Q, 2 * _GUIDES, M, M): for each kind of click the nearest, and the most alike around it."""
+    def _guides(
+        self, fused: Tensor, upscaled: Tensor, points: Tensor, labels: Tensor, boxes: Tensor | None
+    ) -> Tensor:
+        """(Q, 2 * _GUIDES + 1, M, M): of each kind of click what is near and alike around it; the box."""
         side = upscaled.shape[-1]
         coarse = F.normalize(self.coarse_keys(fused), dim=1)
         fine = F.normalize(self.fine_keys(upscaled), dim=1)
@@ -122,7 +127,10 @@ class ClickRefiner(nn.Module):
             for kind, found in enumerate(kinds):
                 found.append(guide * (label == kind)[:, None, None, None])
                 found[:] = [torch.maximum(*found)]
-        return torch.cat([found[0] for found in kinds], dim=1)
+        box = (
+            fine.new_zeros(len(fine), 1, side, side) if boxes is None else _inside(boxes, grid).to(fine.dtype)
+        )
+        return torch.cat([kinds[0][0], kinds[1][0], box], dim=1)
 
 
 def _likeness(keys: Tensor, click: Tensor, side: int) -> Tensor:
@@ -133,6 +141,14 @@ def _likeness(keys: Tensor, click: Tensor, side: int) -> Tensor:
     )
     cosine = (F.normalize(clicked, dim=1) * keys).sum(dim=1, keepdim=True)
     return (cosine + 1) / 2
+
+
+def _inside(boxes: Tensor, grid: Tensor) -> Tensor:
+    """1 inside of boxes (Q, 4), -1 outside: (Q, 1, M, M)."""
+    x1, y1, x2, y2 = (edge[:, None] for edge in boxes.unbind(1))
+    # A box holds the pixels whose centres it touches.
+    across, down = (x1 - 0.5 <= grid) & (grid <= x2 + 0.5), (y1 - 0.5 <= grid) & (grid <= y2 + 0.5)
+    return 2.0 * (down[:, None, :, None] & across[:, None, None, :]) - 1.0
 
 
 def _doubled(x: Tensor) -> Tensor:
