@@ -113,7 +113,9 @@ def _corrected(
     scope: CallScope,
 ) -> DecodedMasks:
     """One round a click, as in training: the clicks so far, and the logits of the round before."""
-    points = np.array([(c.x - window.left, c.y - window.top) for c in marked], dtype=np.float32)
+    # A click's 0.5 is the middle of the first pixel, a prompt's 0.
+    points = np.array([(c.x - window.left - 0.5, c.y - window.top - 0.5) for c in marked], dtype=np.float32)
+    points = points.clip(min=0)
     labels = np.array([c.changed for c in marked], dtype=np.int64)
     for count in range(1, len(marked) + 1):
         scope.check()

@@ -84,10 +84,10 @@ ReasonEvent = ReasonText | ReasonDone
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clicks:
-    """Corrections on one tile, in pixels of the decoder's input square (x right, y down)."""
+    """Corrections on one tile, in pixels of the decoder's input square; 0 is the middle of the first."""
 
     points: NDArray[np.float32]
-    """(P, 2), x and y."""
+    """(P, 2), x (right) and y (down)."""
     labels: NDArray[np.int64]
     """(P,), 1 for "this changed", 0 for "this did not"."""
 

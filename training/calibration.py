@@ -111,6 +111,9 @@ def calibrate(
     shown = [(a.quality, c.iou) for a, c in marked if c.tp + c.fp]
     scale, shift = quality_scaling(np.array([q for q, _ in shown]), np.array([iou for _, iou in shown]))
     rescale(decoder.mask_decoder.iou_prediction_head.layers[-1], scale, shift)
+    if decoder.correction_refiner is not None:
+        # What it adds is in the same units.
+        rescale(decoder.correction_refiner.quality, scale, 0.0)
     return Calibration(
         thresholds=Thresholds(presence=round(presence, 4), probability=round(CUTS[best], 2)),
         f1=scores[best],

@@ -1,7 +1,8 @@
 """Simulated corrections: what a user who sees a map would click, or the box they would draw.
 
 Training shows the decoder its own map with clicks on its errors, and boxes around true changes, so that
-correcting works; the accuracy protocol clicks in the same way. Q queries, S the input's side, P points.
+correcting works; the accuracy protocol clicks as well, always in the middle of an error. Q queries, S the
+input's side, P points.
 """
 
 import torch

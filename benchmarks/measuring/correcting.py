@@ -2,7 +2,7 @@
 
 After each click the decoder gets all clicks so far and its logits of the round before, as a program that
 shows the map to a user would do it. Presence has no say here: who corrects a map has decided that something
-is there. The clicking rule is that of training.
+is there. Each click is in the middle of the largest error; training clicks anywhere in an error.
 """
 
 from dataclasses import dataclass, replace

@@ -66,10 +66,10 @@ READING = """
 - Confidence: predicted IoU of the answers that mark something, in ten bins of equal mass. The calibration
   error is the mean difference from the true IoU, by mass (its resamplings tend to lie above it); the IoU
   is 0 where the asked change is not there.
-- Corrections: clicks, one after the other, inside the largest error of the map of an E0 question; after
-  each the decoder gets all clicks and its last logits. Presence has no say. A click is followed if the
-  map after the last one is, at the clicked pixel, as the click says. The box is around all that truly
-  changed.
+- Corrections: clicks, one after the other, in the middle of the largest error of an E0 question's map;
+  after each the decoder gets all clicks and its last logits. Presence has no say. A click (one that was
+  repeated counts again) is followed if the map after the last one is, at the clicked pixel, as it says.
+  The box is around all that truly changed.
 
 Controls answer the same questions in another way. *oracle*: the model, prompted with the plain wording of
 the true target. *lexicon*, *lexicon or nothing*: the model, prompted with the plain wording of the target

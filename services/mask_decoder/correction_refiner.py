@@ -115,7 +115,7 @@ class CorrectionRefiner(nn.Module):
         coarse = F.normalize(self.coarse_keys(fused), dim=1)
         fine = F.normalize(self.fine_keys(upscaled), dim=1)
         grid = torch.arange(side, device=points.device)
-        kinds: list[list[Tensor]] = [[fine.new_zeros(len(fine), _GUIDES, side, side)] for _ in range(2)]
+        guides = [fine.new_zeros(len(fine), _GUIDES, side, side)] * 2
         # Click by click: all at once would take memory by their number.
         for click, label in zip(points.unbind(1), labels.unbind(1), strict=True):
             x, y = click[:, 0, None, None], click[:, 1, None, None]
@@ -124,13 +124,14 @@ class CorrectionRefiner(nn.Module):
             alike = F.interpolate(_likeness(coarse, click, side), (side, side), mode="bilinear")
             pictures = [near, around, around * alike[:, 0], around * _likeness(fine, click, side)[:, 0]]
             guide = torch.stack(pictures, dim=1).to(fine.dtype)
-            for kind, found in enumerate(kinds):
-                found.append(guide * (label == kind)[:, None, None, None])
-                found[:] = [torch.maximum(*found)]
-        box = (
-            fine.new_zeros(len(fine), 1, side, side) if boxes is None else _inside(boxes, grid).to(fine.dtype)
-        )
-        return torch.cat([kinds[0][0], kinds[1][0], box], dim=1)
+            guides = [
+                torch.maximum(before, guide * (label == kind)[:, None, None, None])
+                for kind, before in enumerate(guides)
+            ]
+        box = fine.new_zeros(len(fine), 1, side, side)
+        if boxes is not None:
+            box = _inside(boxes, grid).to(fine.dtype)
+        return torch.cat([*guides, box], dim=1)
 
 
 def _likeness(keys: Tensor, click: Tensor, side: int) -> Tensor:
@@ -146,7 +147,7 @@ def _likeness(keys: Tensor, click: Tensor, side: int) -> Tensor:
 def _inside(boxes: Tensor, grid: Tensor) -> Tensor:
     """1 inside of boxes (Q, 4), -1 outside: (Q, 1, M, M)."""
     x1, y1, x2, y2 = (edge[:, None] for edge in boxes.unbind(1))
-    # A box holds the pixels whose centres it touches.
+    # A box holds every pixel that it touches.
     across, down = (x1 - 0.5 <= grid) & (grid <= x2 + 0.5), (y1 - 0.5 <= grid) & (grid <= y2 + 0.5)
     return 2.0 * (down[:, None, :, None] & across[:, None, None, :]) - 1.0
 

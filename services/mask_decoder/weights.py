@@ -1,7 +1,7 @@
-"""The mask decoder's file: prompt encoder, mask decoder (upstream's keys) and presence head.
+"""The mask decoder's file: prompt encoder, mask decoder (upstream's keys), presence head and refiner.
 
 ```
-mask_decoder.safetensors  prompt_encoder.*, mask_decoder.*, presence_head.*
+mask_decoder.safetensors  prompt_encoder.*, mask_decoder.*, presence_head.*, correction_refiner.*
 prompt_table.safetensors  table (targets, D): the prompts that the decoder was trained with
 ```
 

@@ -161,8 +161,8 @@ def test_clicks_correct_the_tiles_that_they_lie_in_and_no_other(
 ) -> None:
     images = make_scene(64, 160, (16, 8, 16, 20))
     before = pipeline.detect(images, [NEW])[0]
-    found = pipeline.detect(images, [NEW], clicks=[click(20, 50), click(12, 20, changed=False)])[0]
-    # One tile, two rounds: in the tile's own pixels, with the clicks so far.
+    found = pipeline.detect(images, [NEW], clicks=[click(20.5, 50.5), click(12.5, 20.5, changed=False)])[0]
+    # One tile, two rounds: in the tile's own pixels (0 is the middle of the first), with the clicks so far.
     assert decoder.rounds == [([[20, 50]], [1]), ([[20, 50], [12, 20]], [1, 0])]
     assert found.change_map[46:54, 16:24].all()
     assert not found.change_map[17:24, 8:16].any()
@@ -170,8 +170,12 @@ def test_clicks_correct_the_tiles_that_they_lie_in_and_no_other(
     # The second tile starts at 48.
     assert tile_map(found, 64, 160) == tile_map(before, 64, 160)
     decoder.rounds.clear()
-    pipeline.detect(images, [NEW], clicks=[click(60, 10)])
+    pipeline.detect(images, [NEW], clicks=[click(60.5, 10.5)])
     assert decoder.rounds == [([[60, 10]], [1]), ([[12, 10]], [1])]
+    # Left of the middle of the first pixel there is none.
+    decoder.rounds.clear()
+    pipeline.detect(images, [NEW], clicks=[click(0.1, 0.7)])
+    assert decoder.rounds == [([[0, pytest.approx(0.2)]], [1])]
 
 
 def test_a_marked_change_is_shown_where_the_model_sees_none(
@@ -180,11 +184,11 @@ def test_a_marked_change_is_shown_where_the_model_sees_none(
     images = make_scene(64, 160)
     (before,) = pipeline.detect(images, [NEW])
     assert not before.change_map.any()
-    (found,) = pipeline.detect(images, [NEW], clicks=[click(130, 30)])
+    (found,) = pipeline.detect(images, [NEW], clicks=[click(130.5, 30.5)])
     assert found.change_map[26:34, 126:134].all()
     assert found.change_map.sum() == 64
     assert found.confidence is not None
     assert found.presence < found.presence_threshold
     assert found.answer.startswith("New buildings: 1 place")
-    (found,) = pipeline.detect(images, [NEW], clicks=[click(130, 30, changed=False)])
+    (found,) = pipeline.detect(images, [NEW], clicks=[click(130.5, 30.5, changed=False)])
     assert not found.change_map.any()

@@ -1,5 +1,7 @@
 """Thresholds and the scaling of the presence and quality heads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,29 @@ def test_the_threshold_does_not_hang_on_how_often_the_easy_absences_occur() -> N
     threshold = presence_threshold(score, there, weights)
     assert ((easy < threshold).mean() + (hard < threshold).mean()) / 2 == pytest.approx(EMPTY_SHARE, abs=0.03)
     assert (hard < presence_threshold(score, there)).mean() < 0.5
+
+
+def test_confidence_in_a_corrected_map_is_scaled_like_that_in_others() -> None:
+    torch.manual_seed(3)
+    config = replace(tiny_decoder(), refines_corrections=True)
+    encoder, decoder = ChangeFeatureEncoder(tiny_vision()).eval(), ChangeMaskDecoder(config).eval()
+    assert decoder.correction_refiner is not None
+    nn.init.normal_(decoder.correction_refiner.quality.weight)
+    table, fused = torch.randn(44, config.embed_dim), torch.randn(1, config.embed_dim, 8, 8)
+    where = torch.zeros(6, dtype=torch.long)
+    points, labels = torch.rand(6, 1, 2) * 127, torch.tensor([[1], [0]] * 3)
+
+    @torch.no_grad()
+    def quality() -> torch.Tensor:
+        asked = Prompts(seg=table[:6]), Prompts(seg=table[:6], points=points, point_labels=labels)
+        return torch.cat([decoder(fused, prompts, where).quality for prompts in asked])
+
+    before = quality()
+    calibrate(encoder, decoder, table, validation_pairs("scene", "validation", 6, 9, size=128).pairs)
+    after = quality()
+    slope = (after[1:] - after[0]) / (before[1:] - before[0])
+    assert (slope[0] - 1).abs() > 0.05
+    torch.testing.assert_close(slope, slope[:1].expand_as(slope), rtol=1e-2, atol=1e-2)
 
 
 def test_heads_are_changed_as_the_thresholds_were_chosen() -> None:

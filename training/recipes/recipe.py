@@ -129,11 +129,21 @@ class Recipe:
                 f"stages.bank.size is {self.stages.bank.size} but the vision encoder takes "
                 f"{self.vision.image_size} pixels"
             )
+        if self.samples is not None and self.decoder.refines_corrections:
+            raise ValueError(
+                "decoder.refines_corrections is true, but training on sample files shows no corrections; "
+                "leave it out"
+            )
         corrections_alone = self.stages is not None and self.stages.vision.learns == "corrections"
         if corrections_alone and not self.decoder.refines_corrections:
             raise ValueError(
                 "stages.vision.learns is corrections, but sizes.decoder.refines_corrections is false; "
                 "turn it on"
+            )
+        if self.stages is not None and corrections_alone and self.stages.vision.run.best_by is not None:
+            raise ValueError(
+                f"stages.vision.run.best_by is {self.stages.vision.run.best_by}, but validation makes no "
+                "corrections, which are all that learns; leave it out"
             )
         width = self.decoder.embed_dim
         for what, found in (

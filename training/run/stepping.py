@@ -35,9 +35,6 @@ class Stepper:
         self.average = AveragedWeights(stage, config.ema_decay) if config.ema_decay is not None else None
         self._device = next(stage.parameters()).device
         self._trained = [p for p in stage.parameters() if p.requires_grad]
-        # Constants are left alone: the mean of equal numbers may differ from them in its last bit.
-        statistics = ("running_mean", "running_var")
-        self._statistics = [buffer for name, buffer in stage.named_buffers() if name.endswith(statistics)]
 
     @property
     def learning_rate(self) -> float:
@@ -86,5 +83,15 @@ class Stepper:
                 self.average.update(step // self.config.accumulation)
             if world_size() > 1:
                 # Batch statistics differ from process to process; saves hold those of one.
-                average(self._statistics)
+                average(self._moved_statistics())
         return values, saving
+
+    def _moved_statistics(self) -> list[Tensor]:
+        """Of the layers that learn: the mean of equal numbers may differ from them in its last bit."""
+        return [
+            buffer
+            for module in self.stage.modules()
+            if module.training
+            for name, buffer in module.named_buffers(recurse=False)
+            if name in ("running_mean", "running_var")
+        ]

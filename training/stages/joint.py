@@ -47,6 +47,9 @@ class JointStage(Stage):
         vision.table.requires_grad_(False)
         vision.land_head.requires_grad_(False)
         vision.change_head.requires_grad_(False)
+        if vision.decoder.correction_refiner is not None:
+            # Nothing is corrected here.
+            vision.decoder.correction_refiner.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "JointStage":
         """Training mode for what is trained; the frozen encoder keeps its batch statistics."""

@@ -46,7 +46,7 @@ MOST_CLICKS = 5
 """Clicks come one at a time, each on what is wrong after those before it."""
 BOX_SHARE = 0.06
 """Share of the steps in which a box around the change comes with the prompt."""
-CORRECTION_BOX_SHARE = 0.15
+BOX_SHARE_ALONE = 0.15
 """The same where corrections alone are learned; all other steps show clicks."""
 
 TRAINING_HEADS = ("land_head.", "change_head.")
@@ -172,7 +172,7 @@ class VisionStage(Stage):
         draw = float(torch.rand(()))
         boxes, clicks = BOX_SHARE, self.click_share
         if self.learns == "corrections":
-            boxes, clicks = CORRECTION_BOX_SHARE, 1.0
+            boxes, clicks = BOX_SHARE_ALONE, 1.0
         if draw < boxes:
             return replace(prompts, boxes=boxes_around(batch.truth))
         if draw > boxes + clicks:
@@ -193,7 +193,7 @@ class VisionStage(Stage):
 
     def _click(self, logits: Tensor, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """One more click a query, on an error of (Q, 4h, 4w) logits."""
-        return click_errors(self.decoder.to_input_size(logits), batch.truth, 1, anywhere=self.training)
+        return click_errors(self.decoder.to_input_size(logits), batch.truth, 1, anywhere=True)
 
 
 def load_backbone(stage: VisionStage, state: dict[str, Any]) -> None:

@@ -83,7 +83,8 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
             presence=checkpoint.presence_threshold, probability=checkpoint.probability_threshold
         )
         write_json(folder / "vision" / THRESHOLDS_FILE, to_dict(kept))
-    torch.manual_seed(recipe.staged.vision.run.seed)
+    # Whatever the recipe's seed: trainings of several seeds can be averaged only if they began alike.
+    torch.manual_seed(0)
     larger = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
     _keep(folder / "clip" / WEIGHTS_FILE, _under("encoder", clip.state_dict()))
     _keep(folder / "sam" / WEIGHTS_FILE, _under("encoder", encoder.sam.state_dict()))

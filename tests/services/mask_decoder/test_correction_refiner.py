@@ -2,17 +2,24 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from reasoncd.ontology import TARGETS
+from reasoncd.ports import Clicks, Description
 from services.mask_decoder.config import paper_tiny
 from services.mask_decoder.correction_refiner import CorrectionRefiner
-from services.mask_decoder.model import ChangeMaskDecoder, DecoderOutput, Prompts
+from services.mask_decoder.engine import MaskDecoderEngine
+from services.mask_decoder.model import ChangeMaskDecoder, DecoderOutput, OppositePrompts, Prompts
+from services.mask_decoder.requests import DecodeRequest
+from services.wire import from_torch
 
 pytestmark = pytest.mark.unit
 
 CONFIG = replace(paper_tiny(), refines_corrections=True)
+WHO = Description(component="mask_decoder", version="0", preset="paper_tiny", fingerprint="f", seg_space="s")
 WHERE = torch.tensor([0, 0])
 BOXES = torch.tensor([[1.0, 2.0, 50.0, 60.0], [70.0, 3.0, 127.0, 90.0]])
 
@@ -167,3 +174,50 @@ def test_a_box_is_seen_as_the_pixels_in_it(fused: Tensor, seg: Tensor) -> None:
     assert torch.equal(guides[0, 8], expected)
     assert (guides[1, 8] == 1).all()
     assert not guides[:, :8].any()
+
+
+def _in_both_orders() -> ChangeMaskDecoder:
+    torch.manual_seed(0)
+    decoder = ChangeMaskDecoder(replace(CONFIG, both_orders=True, presence_reads_mask=True)).eval()
+    decoder.opposites = OppositePrompts(torch.randn(len(TARGETS), 32))
+    nn.init.normal_(_refiner(decoder).logits.weight)
+    nn.init.normal_(_refiner(decoder).quality.weight)
+    return decoder
+
+
+def test_exchanged_dates_give_the_same_corrected_answer(seg: Tensor) -> None:
+    decoder = _in_both_orders()
+    assert decoder.opposites is not None
+    generator = torch.Generator().manual_seed(5)
+    handed = torch.randn(1, 2, 32, 8, 8, generator=generator)
+    points, labels = _clicks(1, 0)
+    earlier = torch.randn(2, 32, 32, generator=generator)
+    prompts = Prompts(seg=seg, points=points, point_labels=labels, boxes=BOXES, previous_logits=earlier)
+    with torch.no_grad():
+        one = decoder.answer(handed, prompts, WHERE)
+        other = decoder.answer(handed.flip(1), replace(prompts, seg=decoder.opposites(seg)), WHERE)
+        plain = decoder.answer(handed, replace(prompts, points=None, point_labels=None, boxes=None), WHERE)
+    for name in ("mask_logits", "quality", "presence_logits"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(getattr(one, name), getattr(plain, name), atol=1e-3)
+
+
+def test_corrected_answers_do_not_hang_on_their_batch(seg: Tensor) -> None:
+    engine = MaskDecoderEngine(_in_both_orders(), WHO)
+    generator = torch.Generator().manual_seed(6)
+    requests = []
+    for count, labels in ((2, [1, 0]), (1, [0, 0]), (2, [1, 1])):
+        clicks = torch.rand(2, 2, generator=generator) * 127
+        requests.append(
+            DecodeRequest(
+                fused=from_torch(torch.randn(2, 32, 8, 8, generator=generator).to(torch.bfloat16)),
+                seg_embeddings=from_torch(seg[:count]),
+                clicks=Clicks(points=clicks.numpy(), labels=np.array(labels, dtype=np.int64)),
+                boxes=BOXES[:count].numpy(),
+                previous_logits=torch.randn(count, 128, 128, generator=generator).numpy(),
+            )
+        )
+    for request, found in zip(requests, engine.decode_many(requests), strict=True):
+        (alone,) = engine.decode_many([request])
+        for name in ("logits", "presence", "quality"):
+            np.testing.assert_allclose(getattr(found, name), getattr(alone, name), rtol=0, atol=1e-4)

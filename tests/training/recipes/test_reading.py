@@ -179,6 +179,11 @@ stages:
             "settle_table: 3, learns: corrections",
             "learns is corrections, but .*refines_corrections is false",
         ),
+        (
+            "paper_tiny}",
+            "paper_tiny, decoder: {refines_corrections: true}}\nsamples: {epochs: 1}",
+            "refines_corrections is true, but training on sample files shows no corrections",
+        ),
         ("settle_table: 3", "settle_table: 3, click_share: 0.95", "click_share is 0.95; give a share"),
         ("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}", "both_orders differ; set both"),
     ],
@@ -187,6 +192,18 @@ def test_what_is_wrong_with_stages_is_named(tmp_path: Path, old: str, new: str, 
     assert read_recipe(_file(tmp_path, STAGED)).stages is not None
     with pytest.raises(InvalidInputError, match=said):
         read_recipe(_file(tmp_path, STAGED.replace(old, new)))
+
+
+def test_corrections_alone_have_no_validation(tmp_path: Path) -> None:
+    alone = STAGED.replace("paper_tiny}", "paper_tiny, decoder: {refines_corrections: true}}").replace(
+        "settle_table: 3", "settle_table: 3, learns: corrections"
+    )
+    stages = read_recipe(_file(tmp_path, alone)).stages
+    assert stages is not None
+    assert stages.vision.learns == "corrections"
+    judged = alone.replace("{steps: 6,", "{steps: 6, best_by: f1,")
+    with pytest.raises(InvalidInputError, match="best_by is f1, but validation makes no corrections"):
+        read_recipe(_file(tmp_path, judged))
 
 
 def test_unknown_names_and_files_are_told(tmp_path: Path) -> None:

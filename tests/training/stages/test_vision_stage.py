@@ -126,8 +126,12 @@ def test_backbone_weights_are_loaded_strictly() -> None:
         load_backbone(stage, state)
 
 
-def test_each_click_is_on_what_is_wrong_after_those_before_it(scene_batch: PairBatch) -> None:
+def test_each_click_is_on_what_is_wrong_after_those_before_it(
+    scene_batch: PairBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = _stage().eval()
+    # In the middle, not anywhere: two calls click on the same places.
+    monkeypatch.setattr(vision, "click_errors", lambda *given, anywhere: click_errors(*given))
     with torch.no_grad():
         fused = stage.encoder.fusion.fuse_pair(stage.encoder.encode_dates(scene_batch.images))
         prompts = Prompts(seg=stage.table(scene_batch.target_index))
@@ -187,7 +191,7 @@ def test_as_many_steps_show_clicks_as_the_recipe_says(
 def test_corrections_alone_are_learned_in_every_step_and_by_the_refiner_only(
     scene_batch: PairBatch, monkeypatch: pytest.MonkeyPatch, boxed: bool
 ) -> None:
-    monkeypatch.setattr(vision, "CORRECTION_BOX_SHARE", float(boxed))
+    monkeypatch.setattr(vision, "BOX_SHARE_ALONE", float(boxed))
     stage = _stage(refines_corrections=True).train()
     stage.learn_only("corrections")
     statistics = {n: b.clone() for n, b in stage.named_buffers()}

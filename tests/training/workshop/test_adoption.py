@@ -19,6 +19,9 @@ from training import calibration, recipes
 from training.data.sample import sample_pair
 from training.prompt_table import kept_space, kept_table, table_of
 from training.recipes import Recipe
+from training.run.loop import WEIGHTS_FILE
+from training.run.saves import write_weights
+from training.stages.vision import REFINER
 from training.workshop.adoption import START_FILE, adopt
 from training.workshop.workshop import Workshop
 
@@ -230,6 +233,7 @@ def test_corrections_alone_leave_every_other_answer_and_the_thresholds(
     corrections = replace(
         recipe,
         decoder=replace(recipe.decoder, refines_corrections=True),
+        samples=None,
         stages=replace(recipe.staged, vision=vision),
     )
     adopt(paper_tiny, tmp_path / "folder", corrections)
@@ -255,3 +259,56 @@ def test_corrections_alone_leave_every_other_answer_and_the_thresholds(
         tmp_path / "again", "# tiny\n"
     )
     assert again.thresholds == exported.thresholds
+
+
+def test_what_is_grown_begins_alike_whatever_the_seed(paper_tiny: Path, tmp_path: Path) -> None:
+    starts = []
+    for seed in (11, 12):
+        recipe = recipes.paper_tiny()
+        run = replace(recipe.staged.vision.run, seed=seed)
+        grown = replace(
+            recipe,
+            vision=replace(recipe.vision, fusion=replace(recipe.vision.fusion, context_blocks=1)),
+            decoder=replace(recipe.decoder, refines_corrections=True),
+            samples=None,
+            stages=recipe.staged.with_run("vision", run),
+        )
+        adopt(paper_tiny, tmp_path / str(seed), grown)
+        starts.append(load_file(tmp_path / str(seed) / "vision" / START_FILE))
+    assert any(name.startswith(REFINER) for name in starts[0])
+    assert all(torch.equal(tensor, starts[1][name]) for name, tensor in starts[0].items())
+
+
+@pytest.mark.parametrize(("name", "kept"), [("decoder.correction_refiner.logits.bias", True), ("", False)])
+def test_thresholds_stay_only_where_nothing_but_the_refiner_moved(
+    paper_tiny: Path, tmp_path: Path, name: str, kept: bool
+) -> None:
+    recipe = recipes.paper_tiny()
+    recipe = replace(recipe, decoder=replace(recipe.decoder, refines_corrections=True), samples=None)
+    adopt(paper_tiny, tmp_path, recipe)
+    # As after a training, or the mean of several.
+    state = load_file(tmp_path / "vision" / START_FILE)
+    name = name or "decoder.presence_head.0.bias"
+    state[name] = state[name] + 0.25
+    write_weights(state, tmp_path / "vision" / WEIGHTS_FILE)
+    exported = Workshop(recipe, tmp_path, say=lambda line: None).export(tmp_path / "out", "# tiny\n")
+    assert (exported.calibration is None) == kept
+
+
+def test_joint_tuning_leaves_the_refiner_as_it_is(paper_tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.paper_tiny()
+    recipe = replace(recipe, decoder=replace(recipe.decoder, refines_corrections=True), samples=None)
+    adopt(paper_tiny, tmp_path, recipe)
+    workshop = Workshop(recipe, tmp_path, say=lambda line: None)
+    workshop.joint()
+    start, done = (load_file(tmp_path / name) for name in (f"vision/{START_FILE}", f"joint/{WEIGHTS_FILE}"))
+    assert not any("correction_refiner" in name for name in done)
+    assert any("presence_head" in name for name in done)
+    exported = workshop.export(tmp_path / "out", "# tiny\n")
+    assert exported.calibration is not None
+    after = load_file(Checkpoint.open(tmp_path / "out").safetensors("mask_decoder", "mask_decoder"))
+    for name, tensor in start.items():
+        # The head of what it adds to the confidence is scaled with the confidence.
+        if name.startswith(REFINER) and ".quality." not in name:
+            written = after[name.removeprefix("decoder.")]
+            assert torch.equal(written, tensor.to(written.dtype)), name
