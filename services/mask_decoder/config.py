@@ -72,4 +72,5 @@ def mini() -> MaskDecoderConfig:
         iou_head_hidden_dim=128,
         presence_reads_mask=True,
         both_orders=True,
+        refines_corrections=True,
     )

@@ -1,10 +1,10 @@
 """What corrections change in a mask: a small convolutional net beside SAM's decoder.
 
 SAM's decoder gets clicks and boxes as tokens, which tell it *what* is meant more than *where* it went wrong:
-a map of `mini` followed the click at the clicked pixel in one case of five. The refiner sees them as
-pictures, as click-based segmentation does (Sofiiuk et al., RITM, 2021): how near each pixel is to a click,
-how much it looks like the clicked place, and whether it lies in the box. It adds to the decoder's logits,
-and nothing where there is neither click nor box.
+maps of `mini` hardly changed at the clicked place (docs/decisions.md). The refiner sees them as pictures, as
+click-based segmentation does (Sofiiuk et al., RITM, 2021): how near each pixel is to a click, how much it
+looks like the clicked place, and whether it lies in the box. It adds to the decoder's logits, and nothing
+where there is neither click nor box.
 
 Q prompts, P clicks, D width of the fused map, U channels of the decoder's upscaled features, h and w the
 fused grid, M = 4h the mask's side.

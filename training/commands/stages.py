@@ -187,7 +187,7 @@ def export(
             f"on the pairs they were chosen on: macro F1 {found.f1:.3f}, {found.empty:.0%} of absent changes "
             f"empty, {found.kept:.0%} of present ones kept"
             if found
-            else "those of the adopted checkpoint, as its vision encoder and mask decoder are"
+            else "those of the adopted checkpoint, as are its answers without corrections"
         )
         typer.echo(
             f"wrote {out}: presence threshold {chosen.presence}, probability threshold {chosen.probability}; "
