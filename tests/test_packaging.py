@@ -1,9 +1,11 @@
 """What an installation brings, read from metadata: nothing is installed or downloaded here."""
 
+import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, entry_points, requires, version
+from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,41 @@ def test_each_part_has_its_own_requirements(extra: str) -> None:
     # Of this project's own extras only those that are no part of the model.
     shared = {one for requirement in own if requirement.name == "reasoncd" for one in requirement.extras}
     assert shared <= {"rpc", "observed"}
+
+
+@pytest.mark.parametrize("extra", ["vision-encoder", "reasoner", "mask-decoder"])
+def test_a_service_has_what_its_modules_import(extra: str) -> None:
+    distributions = packages_distributions()
+    waiting = list((ROOT / "services" / extra.replace("-", "_")).rglob("*.py"))
+    seen: set[Path] = set()
+    asked: set[str] = set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for name in _imported(file):
+            own = ROOT / (name.replace(".", "/") + ".py")
+            if own.is_file():
+                # Modules that several services share; the wire and the rest of `reasoncd` is not a service's.
+                waiting += [own] if own.is_relative_to(ROOT / "services") else []
+            elif name.partition(".")[0] not in (*sys.stdlib_module_names, "reasoncd", "services"):
+                asked.add(name.partition(".")[0])
+    assert "torch" in asked
+    brought = {canonicalize_name(r.name) for r in _declared({extra, "serve"})}
+    # Several distributions may share a name, such as `google`.
+    assert {
+        name for name in asked if brought.isdisjoint(map(canonicalize_name, distributions[name]))
+    } == set()
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """Names of modules that a file imports, now or later."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
 
 
 @pytest.mark.parametrize("extra", [extra for extra in EXTRAS if extra not in ("all", "dev")])

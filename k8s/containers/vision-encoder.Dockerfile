@@ -12,7 +12,7 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY reasoncd/__init__.py reasoncd/
 RUN pip install ".[vision-encoder,serve]"
 COPY reasoncd/ reasoncd/
-COPY services/__init__.py services/module_file.py services/py.typed services/wire.py services/
+COPY services/__init__.py services/convnext.py services/module_file.py services/py.typed services/wire.py services/
 COPY services/serving/ services/serving/
 COPY services/vision_encoder/ services/vision_encoder/
 RUN pip install --no-deps .
