@@ -88,11 +88,11 @@ def correction_test(
         if seg is None:
             return nothing, []
         fused = engines.vision.encode_for_decoding(images)
-        figures = _corrected(engines.decoder, fused, seg, target_mask(pair, target))
+        corrected = _corrected(nothing, engines.decoder, fused, seg, target_mask(pair, target))
     except (ReasonCDError, RuntimeError, ValueError, IndexError, KeyError) as error:
         # Whatever an engine stumbles over is a result of the measurement, not its end.
         return nothing, [Failure(query=query, reason=f"{type(error).__name__}: {error}")]
-    return replace(nothing, **figures), []
+    return corrected, []
 
 
 def _seg_embedding(reasoner: Reasoner, tokens: Tensor, query: str) -> Tensor | None:
@@ -103,8 +103,10 @@ def _seg_embedding(reasoner: Reasoner, tokens: Tensor, query: str) -> Tensor | N
     raise ReasonCDError("the reasoner stopped before the end of its answer; ask again")
 
 
-def _corrected(decoder: MaskDecoder, fused: Tensor, seg: Tensor, truth: NDArray[np.uint8]) -> dict[str, Any]:
-    """What a `Correction` says beside pair and target."""
+def _corrected(
+    nothing: Correction, decoder: MaskDecoder, fused: Tensor, seg: Tensor, truth: NDArray[np.uint8]
+) -> Correction:
+    """The same pair and target, with figures."""
     threshold = decoder.describe().probability_threshold
     if threshold is None:
         raise CheckpointError("the mask decoder names no probability threshold; export the checkpoint again")
@@ -130,9 +132,10 @@ def _corrected(decoder: MaskDecoder, fused: Tensor, seg: Tensor, truth: NDArray[
             found.append(iou_of(logits))
     boxes = boxes_around(wanted, jitter=0.0).numpy()
     x, y = points.astype(np.intp).T
-    return {
-        "iou": tuple(found),
-        "boxed": iou_of(decoder.decode(fused, seg, boxes=boxes).logits),
-        "clicks": len(labels),
-        "followed": int(np.count_nonzero((logits[0, y, x] >= cut) == (labels == 1))),
-    }
+    return replace(
+        nothing,
+        iou=tuple(found),
+        boxed=iou_of(decoder.decode(fused, seg, boxes=boxes).logits),
+        clicks=len(labels),
+        followed=int(np.count_nonzero((logits[0, y, x] >= cut) == (labels == 1))),
+    )

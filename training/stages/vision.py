@@ -100,12 +100,16 @@ class VisionStage(Stage):
                 if name.startswith(("conv_stem", "conv1", "bn1", "blocks.0", "blocks.1", "layer1")):
                     parameter.requires_grad_(False)
 
+    @property
+    def _features_stay(self) -> bool:
+        return self.learns in ("decoder", "corrections")
+
     def learn_only(self, part: Learning) -> None:
         """Stop training what a run leaves as it is; also what it sees no more of."""
         self.learns = part
         if part == "features":
             self.decoder.requires_grad_(False)
-        if part in ("decoder", "corrections"):
+        if self._features_stay:
             for left in (self.encoder, self.land_head, self.change_head):
                 left.requires_grad_(False)
         if part == "corrections":
@@ -121,7 +125,7 @@ class VisionStage(Stage):
     def train(self, mode: bool = True) -> "VisionStage":
         """Training mode for all but features that stay: their batch statistics stay too."""
         super().train(mode)
-        if self.learns in ("decoder", "corrections"):
+        if self._features_stay:
             self.encoder.eval()
         return self
 
@@ -130,7 +134,7 @@ class VisionStage(Stage):
         with self.autocast(batch.images):
             dates = self.encoder.encode_dates(batch.images)
             fused = self.encoder.fusion.fuse_pair(dates)
-        if self.learns in ("decoder", "corrections"):
+        if self._features_stay:
             return self._asked(fused, batch)
         with self.autocast(batch.images):
             land = self.land_head(dates.flatten(0, 1), batch.lands.flatten(0, 1))

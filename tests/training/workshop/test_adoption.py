@@ -35,6 +35,19 @@ SAME_FILES = (
 )
 
 
+@pytest.fixture
+def scaled_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads whose scaling is no identity: fitted again, their last bits would move."""
+    monkeypatch.setattr(calibration, "presence_scaling", lambda *given: (1.37, -0.21))
+    monkeypatch.setattr(calibration, "quality_scaling", lambda *given: (0.73, 0.05))
+
+
+def _with_refiner() -> Recipe:
+    """`paper_tiny` that follows corrections; sample files could not teach it."""
+    recipe = recipes.paper_tiny()
+    return replace(recipe, decoder=replace(recipe.decoder, refines_corrections=True), samples=None)
+
+
 def _other_reasoner() -> Recipe:
     """`paper_tiny` with a smaller language model: another reasoner for the same decoder."""
     recipe = recipes.paper_tiny()
@@ -76,11 +89,8 @@ def test_another_reasoner_leaves_encoder_and_decoder_untouched(paper_tiny: Path,
 
 
 def test_scaled_heads_and_thresholds_stay_where_vision_was_not_trained_on(
-    paper_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paper_tiny: Path, tmp_path: Path, scaled_heads: None
 ) -> None:
-    # Heads whose scaling is no identity: fitted again, their last bits would move.
-    monkeypatch.setattr(calibration, "presence_scaling", lambda *given: (1.37, -0.21))
-    monkeypatch.setattr(calibration, "quality_scaling", lambda *given: (0.73, 0.05))
     recipe = recipes.paper_tiny()
     adopt(paper_tiny, tmp_path / "one", recipe)
     workshop = Workshop(recipe, tmp_path / "one", say=lambda line: None)
@@ -223,19 +233,11 @@ def test_a_checkpoint_may_grow_and_answers_as_before(paper_tiny: Path, tmp_path:
 
 
 def test_corrections_alone_leave_every_other_answer_and_the_thresholds(
-    paper_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paper_tiny: Path, tmp_path: Path, scaled_heads: None
 ) -> None:
-    # Heads whose scaling is no identity: fitted again, their last bits would move.
-    monkeypatch.setattr(calibration, "presence_scaling", lambda *given: (1.37, -0.21))
-    monkeypatch.setattr(calibration, "quality_scaling", lambda *given: (0.73, 0.05))
-    recipe = recipes.paper_tiny()
+    recipe = _with_refiner()
     vision = replace(recipe.staged.vision, learns="corrections")
-    corrections = replace(
-        recipe,
-        decoder=replace(recipe.decoder, refines_corrections=True),
-        samples=None,
-        stages=replace(recipe.staged, vision=vision),
-    )
+    corrections = replace(recipe, stages=replace(recipe.staged, vision=vision))
     adopt(paper_tiny, tmp_path / "folder", corrections)
     workshop = Workshop(corrections, tmp_path / "folder", say=lambda line: None)
     workshop.vision()
@@ -264,13 +266,11 @@ def test_corrections_alone_leave_every_other_answer_and_the_thresholds(
 def test_what_is_grown_begins_alike_whatever_the_seed(paper_tiny: Path, tmp_path: Path) -> None:
     starts = []
     for seed in (11, 12):
-        recipe = recipes.paper_tiny()
+        recipe = _with_refiner()
         run = replace(recipe.staged.vision.run, seed=seed)
         grown = replace(
             recipe,
             vision=replace(recipe.vision, fusion=replace(recipe.vision.fusion, context_blocks=1)),
-            decoder=replace(recipe.decoder, refines_corrections=True),
-            samples=None,
             stages=recipe.staged.with_run("vision", run),
         )
         adopt(paper_tiny, tmp_path / str(seed), grown)
@@ -279,16 +279,17 @@ def test_what_is_grown_begins_alike_whatever_the_seed(paper_tiny: Path, tmp_path
     assert all(torch.equal(tensor, starts[1][name]) for name, tensor in starts[0].items())
 
 
-@pytest.mark.parametrize(("name", "kept"), [("decoder.correction_refiner.logits.bias", True), ("", False)])
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("decoder.correction_refiner.logits.bias", True), ("decoder.presence_head.0.bias", False)],
+)
 def test_thresholds_stay_only_where_nothing_but_the_refiner_moved(
     paper_tiny: Path, tmp_path: Path, name: str, kept: bool
 ) -> None:
-    recipe = recipes.paper_tiny()
-    recipe = replace(recipe, decoder=replace(recipe.decoder, refines_corrections=True), samples=None)
+    recipe = _with_refiner()
     adopt(paper_tiny, tmp_path, recipe)
     # As after a training, or the mean of several.
     state = load_file(tmp_path / "vision" / START_FILE)
-    name = name or "decoder.presence_head.0.bias"
     state[name] = state[name] + 0.25
     write_weights(state, tmp_path / "vision" / WEIGHTS_FILE)
     exported = Workshop(recipe, tmp_path, say=lambda line: None).export(tmp_path / "out", "# tiny\n")
@@ -296,8 +297,7 @@ def test_thresholds_stay_only_where_nothing_but_the_refiner_moved(
 
 
 def test_joint_tuning_leaves_the_refiner_as_it_is(paper_tiny: Path, tmp_path: Path) -> None:
-    recipe = recipes.paper_tiny()
-    recipe = replace(recipe, decoder=replace(recipe.decoder, refines_corrections=True), samples=None)
+    recipe = _with_refiner()
     adopt(paper_tiny, tmp_path, recipe)
     workshop = Workshop(recipe, tmp_path, say=lambda line: None)
     workshop.joint()
