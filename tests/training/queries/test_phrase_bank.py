@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 
 from reasoncd.errors import CorruptDataError
-from reasoncd.ontology import MAIN_CLASSES, REFUSAL, SEG_TOKEN, TARGETS, Target
+from reasoncd.ontology import CLASSES, MAIN_CLASSES, REFUSAL, SEG_TOKEN, TARGETS, Target
 from reasoncd.ports import Mode
 from training.queries import QuerySampler, explicit_queries, load_phrases
 from training.queries.sampler import vary
 
 
-def test_every_target_of_the_protocol_has_phrases() -> None:
+def test_the_bank_is_broad() -> None:
     bank = load_phrases()
+    assert sum(map(len, bank.implicit.values())) >= 12_000
     for cls in MAIN_CLASSES:
         for direction in ("gain", "loss"):
-            assert len(bank.implicit[f"{cls}.{direction}"]) >= 150
+            assert len(bank.implicit[f"{cls}.{direction}"]) >= 500
             assert len(bank.synonyms[f"{cls}.{direction}"]) >= 15
-    assert len(bank.off_topic) >= 150
+    for cls in set(CLASSES) - set(MAIN_CLASSES):
+        for direction in ("gain", "loss"):
+            assert len(bank.implicit[f"{cls}.{direction}"]) >= 60
+    assert len(bank.off_topic) >= 400
 
 
 def test_no_wording_means_two_things() -> None:
@@ -34,7 +38,7 @@ def test_no_wording_means_two_things() -> None:
 def test_reasons_are_no_answers() -> None:
     bank = load_phrases()
     reasons = [p.why for ps in (*bank.implicit.values(), bank.off_topic) for p in ps if p.why]
-    assert len(set(reasons)) == len(reasons) > 500
+    assert len(set(reasons)) == len(reasons) >= 2_000
     assert not [r for r in reasons if SEG_TOKEN in r]
 
 
