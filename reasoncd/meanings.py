@@ -76,7 +76,7 @@ class Click:
     x: float
     """Pixels of the image from its left edge; 0.5 is the middle of the first pixel."""
     y: float
-    """Pixels from the upper edge."""
+    """Pixels from the upper edge; 0.5 is the middle of the first pixel."""
     changed: bool
     """Whether it did change there."""
 

@@ -20,7 +20,7 @@ from reasoncd.ports import Clicks, DecodedMasks, Description, TensorShape
 from reasoncd.tensors import Tensor
 from services.mask_decoder.config import MaskDecoderConfig
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
-from services.mask_decoder.requests import DecodeRequest, check_request
+from services.mask_decoder.requests import DecodeRequest, check_answer, check_request
 from services.mask_decoder.weights import MASK_DECODER, PROMPT_TABLE, load_mask_decoder, load_opposites
 from services.wire import to_torch
 
@@ -118,7 +118,8 @@ class MaskDecoderEngine:
             previous_logits: float32 (Q, S, S), an earlier answer to correct.
 
         Raises:
-            InvalidInputError: an argument has the wrong dtype, shape or values.
+            InvalidInputError: an argument has the wrong dtype, shape or values, or values so large that the
+                answer is not finite.
         """
         request = DecodeRequest(
             fused=fused,
@@ -133,7 +134,8 @@ class MaskDecoderEngine:
         """Check one request alone, before it shares a batch with others.
 
         Raises:
-            InvalidInputError: as `decode`; features that are not finite are found later, when they are read.
+            InvalidInputError: as `decode`; features that are not finite are found later, when they are read,
+                and values that are too large when they are computed with.
         """
         check_request(request, self._model.config)
 
@@ -148,7 +150,7 @@ class MaskDecoderEngine:
             One answer a call, in order.
 
         Raises:
-            InvalidInputError: a call has an argument with the wrong dtype, shape or values.
+            InvalidInputError: a call is one that `decode` refuses.
         """
         for request in requests:
             self.check(request)
@@ -170,13 +172,11 @@ class MaskDecoderEngine:
         for request in requests:
             part = slice(start, start + request.query_count)
             start = part.stop
-            answers.append(
-                DecodedMasks(
-                    logits=logits[part].numpy(),
-                    presence=presence[part].numpy(),
-                    quality=quality[part].numpy(),
-                )
+            answer = DecodedMasks(
+                logits=logits[part].numpy(), presence=presence[part].numpy(), quality=quality[part].numpy()
             )
+            check_answer(answer)
+            answers.append(answer)
         return answers
 
     def _rows(self, request: DecodeRequest) -> Iterator[_Row]:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reasoncd.errors import InvalidInputError
-from reasoncd.ports import Clicks
+from reasoncd.meanings import MAX_CLICKS
+from reasoncd.ports import Clicks, DecodedMasks
 from reasoncd.tensors import Tensor
 from services.mask_decoder.config import MaskDecoderConfig
 
 MAX_QUERIES = 256
 """In one call; every query takes a mask's memory."""
-MAX_CLICKS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -76,12 +76,26 @@ def check_request(request: DecodeRequest, config: MaskDecoderConfig) -> None:
         _check_finite("previous_logits", logits)
 
 
+def check_answer(answer: DecodedMasks) -> None:
+    """Refuse what was asked with numbers that are finite, but too large to compute with.
+
+    Raises:
+        InvalidInputError: the answer has values that are not finite.
+    """
+    if not all(np.isfinite(a).all() for a in (answer.logits, answer.presence, answer.quality)):
+        raise InvalidInputError(
+            "seg_embeddings, previous_logits or the fused map hold numbers that are too large to compute "
+            "with; send them as they were given"
+        )
+
+
 def _check_clicks(clicks: Clicks, side: int) -> None:
     points, labels = clicks.points, clicks.labels
-    if len(points) > MAX_CLICKS:
-        raise InvalidInputError(f"there are {len(points)} clicks; at most {MAX_CLICKS} are read")
-    _expect("clicks.points", points.dtype.name, "float32", points.shape, (len(points), 2))
-    _expect("clicks.labels", labels.dtype.name, "int64", labels.shape, (len(points),))
+    count = points.shape[0] if points.ndim else 0
+    if count > MAX_CLICKS:
+        raise InvalidInputError(f"clicks: {count} are given; give at most {MAX_CLICKS}")
+    _expect("clicks.points", points.dtype.name, "float32", points.shape, (count, 2))
+    _expect("clicks.labels", labels.dtype.name, "int64", labels.shape, (count,))
     _check_finite("clicks.points", points)
     _check_inside("clicks.points", points, side)
     if not np.isin(labels, (0, 1)).all():

@@ -18,6 +18,7 @@ from reasoncd.errors import (
     CheckpointError,
     Code,
     CorruptDataError,
+    InvalidInputError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -64,6 +65,10 @@ class Failing:
 
 
 FAILURES: list[tuple[str, Exception]] = [
+    (
+        "a meaning holds numbers that are too large to compute with",
+        InvalidInputError("seg_embeddings hold numbers that are too large to compute with"),
+    ),
     ("a service has no room", OverloadedError("the reasoner's queue is full; ask later", retry_after_s=2.5)),
     ("a service cannot be reached", UnavailableError("reasoner at 127.0.0.1:9 cannot be reached")),
     ("the services do not fit each other", CheckpointError("reasoner aa has seg_space x but decoder bb y")),

@@ -231,6 +231,23 @@ def test_a_bad_request_never_joins_the_batch(run: Run, held: Held) -> None:
     run(talk)
 
 
+def test_numbers_too_large_to_compute_with_fail_no_other_request(
+    run: Run, engine: MaskDecoderEngine, held: Held
+) -> None:
+    huge = Tensor.from_numpy(np.full((1, WIDTH), 1e30, np.float32))
+
+    async def talk(stub: Any, servicer: MaskDecoderServicer) -> None:
+        requests = [_request(_fused(1), huge), _request(_fused(2), _segs(2))]
+        refused, reply = await _behind(held, stub, servicer, requests, 2)
+        assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "seg_embeddings" in (refused.details() or "")
+        assert is_ours(tuple(refused.trailing_metadata()))
+        (expected,) = held._decode_many([DecodeRequest(fused=_fused(2), seg_embeddings=_segs(2))])
+        assert _equal(reply, expected)
+
+    run(talk)
+
+
 def test_a_caller_that_cancels_while_it_waits_is_not_computed_for(run: Run, held: Held) -> None:
     async def talk(stub: Any, servicer: MaskDecoderServicer) -> None:
         first = asyncio.ensure_future(stub.Decode(_request(_fused(0), _segs(0))))
@@ -282,6 +299,17 @@ def _bad() -> dict[str, tuple[pb.DecodeRequest, str]]:
         "integer boxes": (
             _request(good, _segs(1), boxes=tensor_to_proto(Tensor.from_numpy(np.zeros((1, 4), np.int64)))),
             "boxes is int64; send float32",
+        ),
+        "a click that is no row": (
+            _request(
+                good,
+                _segs(1),
+                clicks=pb.Clicks(
+                    points=tensor_to_proto(Tensor.from_numpy(np.zeros((), np.float32))),
+                    labels=tensor_to_proto(Tensor.from_numpy(np.zeros((), np.int64))),
+                ),
+            ),
+            "clicks.points: float32 of shape ()",
         ),
         "clicks without labels": (
             _request(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from reasoncd.checkpoint import Checkpoint
 from reasoncd.errors import InvalidInputError
+from reasoncd.meanings import MAX_CLICKS
 from reasoncd.ports import Clicks, DecodedMasks, Description, MaskDecoder
 from reasoncd.tensors import Tensor
 from services.mask_decoder import engine as engine_module
@@ -229,7 +230,11 @@ BOX = np.array([[1, 1, 9, 9]], dtype=np.float32)
         ({"clicks": _clicks((1, np.nan, 1))}, "clicks.points hold NaN"),
         ({"clicks": _clicks((1, 1, 2))}, "clicks.labels must be"),
         ({"clicks": _clicks((1, 1, -1))}, "clicks.labels must be"),
-        ({"clicks": _clicks(*[(1, 1, 1)] * 1025)}, "1025 clicks"),
+        ({"clicks": _clicks(*[(1, 1, 1)] * 33)}, "clicks: 33 are given; give at most 32"),
+        (
+            {"clicks": Clicks(points=np.zeros((), np.float32), labels=np.ones((), np.int64))},
+            r"clicks.points: .*\(\)",
+        ),
         (
             {"clicks": Clicks(points=np.zeros((2, 3), np.float32), labels=np.ones(2, np.int64))},
             "clicks.points:",
@@ -247,6 +252,28 @@ def test_wrong_arguments_are_refused_by_name(
     arguments: dict[str, Any] = {"fused": _fused(), "seg_embeddings": _segs(1)}
     with pytest.raises(InvalidInputError, match=said):
         engine.decode(**(arguments | change))
+
+
+def test_as_many_clicks_as_a_person_may_make_are_read(engine: MaskDecoderEngine) -> None:
+    clicks = _clicks(*[(3 * i, 2 * i, i % 2) for i in range(MAX_CLICKS)])
+    assert np.isfinite(engine.decode(_fused(), _segs(1), clicks=clicks).logits).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seg_embeddings": from_torch(_random(1, 32) * 1e30)},
+        {"previous_logits": np.full((1, 128, 128), 3e38, dtype=np.float32)},
+        {"fused": from_torch((_random(32, 8, 8) * 2e37).bfloat16())},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_numbers_too_large_to_compute_with_are_refused(
+    engine: MaskDecoderEngine, change: dict[str, Any]
+) -> None:
+    arguments: dict[str, Any] = {"fused": _fused(), "seg_embeddings": _segs(1)} | change
+    with pytest.raises(InvalidInputError, match=f"{next(iter(change))}.* too large to compute with; send"):
+        engine.decode(**arguments)
 
 
 def test_loads_from_a_checkpoint(tiny_checkpoint: Checkpoint, engine: MaskDecoderEngine) -> None:
