@@ -5,8 +5,7 @@ numpy arrays under the user's cache, named after everything that it was made fro
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from reasoncd.folders import whole_folder
 from training.data.composites import CompositeSource
 from training.data.labels import LabelledPair
 from training.data.real_pairs import RealPairSource
@@ -42,6 +42,10 @@ class BankConfig:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError("count must be at least 1")
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}; it must be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it must not be negative")
         if self.scenes < 0 or self.real_pairs < 0 or self.scenes + self.real_pairs > 1:
             raise ValueError("scenes and real_pairs are shares that add up to at most 1")
 
@@ -110,7 +114,7 @@ def build_bank(
 ) -> Path:
     """Render a bank under `root` unless it is already there.
 
-    Pair `i` depends on the seed and `i` alone. The folder gets its name when it is complete.
+    Pair `i` depends on the seed and `i` alone. The folder appears when it is complete.
 
     Args:
         root: where banks are kept.
@@ -120,21 +124,37 @@ def build_bank(
 
     Returns:
         The bank's folder.
+
+    Raises:
+        NotFoundError, CorruptDataError: the real imagery is absent or damaged; nothing was written then.
+        OutputError: the bank cannot be written.
     """
     folder = root / config.name
     if (folder / "meta.json").exists():
         return folder
-    partial = root / f".{config.name}.{os.getpid()}"
-    partial.mkdir(parents=True)
+    # Here first: an error of a worker process would not say what is wrong with the imagery.
+    make = pair_maker(config)
+    with whole_folder(folder) as new:
+        _fill(new, config, _rendered(config, make, workers), progress)
+    return folder
+
+
+def _fill(
+    folder: Path,
+    config: BankConfig,
+    pairs: Iterable[LabelledPair],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write the files of a bank."""
     size = config.size
     images = open_memmap(
-        partial / "images.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size, 3)
+        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size, 3)
     )
-    lands = open_memmap(partial / "lands.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size))
+    lands = open_memmap(folder / "lands.npy", mode="w+", dtype=np.uint8, shape=(config.count, 2, size, size))
     origins: list[str] = []
     changes: list[NDArray[np.uint8]] = []
     change_row: dict[str, int] = {}
-    for i, pair in enumerate(_rendered(config, workers)):
+    for i, pair in enumerate(pairs):
         images[i] = pair.image_t1, pair.image_t2
         lands[i] = pair.land_t1, pair.land_t2
         origins.append(pair.origin)
@@ -145,11 +165,9 @@ def build_bank(
             progress(i + 1, config.count)
     images.flush()
     lands.flush()
-    np.save(partial / "building_change.npy", np.array(changes, dtype=np.uint8).reshape(-1, size, size))
+    np.save(folder / "building_change.npy", np.array(changes, dtype=np.uint8).reshape(-1, size, size))
     meta = {"config": asdict(config), "origins": origins, "change_row": change_row}
-    (partial / "meta.json").write_text(json.dumps(meta))
-    partial.rename(folder)
-    return folder
+    (folder / "meta.json").write_text(json.dumps(meta))
 
 
 _make: Callable[[np.random.Generator], LabelledPair] | None = None
@@ -166,11 +184,12 @@ def _render(key: tuple[int, int]) -> LabelledPair:
     return _make(np.random.default_rng(key))
 
 
-def _rendered(config: BankConfig, workers: int) -> Iterator[LabelledPair]:
+def _rendered(
+    config: BankConfig, make: Callable[[np.random.Generator], LabelledPair], workers: int
+) -> Iterator[LabelledPair]:
     """All pairs of a bank in order."""
     keys = [(config.seed, i) for i in range(config.count)]
     if workers == 1:
-        make = pair_maker(config)
         yield from (make(np.random.default_rng(key)) for key in keys)
         return
     with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(config,)) as pool:

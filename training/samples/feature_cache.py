@@ -8,11 +8,12 @@ so its features do not depend on which images came with it.
 
 import hashlib
 import json
-import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ _KEEP_FREE = 2 * 2**30
 
 
 class FeatureCache:
-    """Named tensors of each image, in files.
+    """Named tensors of each image, in files; may be used by several threads.
 
     When the bound is reached nothing more is kept. Nothing is thrown out for it either: with epochs that go
     through all images, what was used longest ago is what is needed next.
@@ -49,14 +50,15 @@ class FeatureCache:
         self.nbytes = sum(path.stat().st_size for path in self._folder.glob("*/*.safetensors"))
         """Bytes that were there at the start, and those written since."""
         self._room = max(limit - self.nbytes, 0) // shares
+        self._lock = threading.Lock()
 
     def get(self, key: str) -> Features | None:
         """The tensors of an image, or None."""
         path = self._path(key)
-        if not path.is_file():
-            return None
         try:
             return load_file(path)
+        except FileNotFoundError:
+            return None
         except SafetensorError:
             # Cut short by a full disk, say: written again.
             path.unlink(missing_ok=True)
@@ -65,17 +67,20 @@ class FeatureCache:
     def put(self, key: str, features: Mapping[str, Tensor]) -> None:
         """Keep the tensors of an image, if there is room."""
         content = save({name: tensor.detach().cpu().contiguous() for name, tensor in features.items()})
-        if len(content) > self._room:
-            return
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < _KEEP_FREE + len(content):
-            return
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(content)
-        self.nbytes += len(content)
-        self._room -= len(content)
-        part.replace(path)
+        with self._lock:
+            # Another thread may have missed the same image and been quicker.
+            if len(content) > self._room or path.exists():
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(path.parent).free < _KEEP_FREE + len(content):
+                return
+            # A name of its own: other processes write, too.
+            part = path.with_name(f".{path.name}.{uuid4().hex}")
+            part.write_bytes(content)
+            part.replace(path)
+            self.nbytes += len(content)
+            self._room -= len(content)
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.safetensors"

@@ -111,18 +111,20 @@ class SampleFit:
             return validate_samples(stage, parts.validation, features)
 
         ahead = LookAhead(source.batch) if torch.cuda.is_available() else None
-        weights = run_stage(
-            stage,
-            ahead.batch if ahead else source.batch,
-            run,
-            self.folder,
-            keep=lambda name: name not in frozen,
-            report=self.report,
-            validate=validate,
-            activations=activations,
-        )
-        if ahead:
-            ahead.close()
+        try:
+            weights = run_stage(
+                stage,
+                ahead.batch if ahead else source.batch,
+                run,
+                self.folder,
+                keep=lambda name: name not in frozen,
+                report=self.report,
+                validate=validate,
+                activations=activations,
+            )
+        finally:
+            if ahead:
+                ahead.close()
         assert weights is not None
         return self._measure(stage, weights, parts, features)
 
@@ -193,16 +195,20 @@ class SampleFit:
         return needs.activations
 
     def _remember(self, parts: SampleSplit) -> None:
-        """Note which samples a run began with, and refuse to go on with others."""
+        """Note which samples a run began with, and refuse to go on with others.
+
+        Before its first save nothing was learned from them, so they may still be exchanged.
+        """
         path = self.folder / DATA_FILE
         now = {name: digest_of(getattr(parts, name)) for name in ("train", "validation")}
-        if path.exists() and (before := read_json(path)) != now:
+        begun = any((self.folder / name).exists() for name in (LATEST, WEIGHTS_FILE))
+        if begun and (before := read_json(path)) != now:
             changed = next(name for name in now if before.get(name) != now[name])
             raise InvalidInputError(
                 f"{self.folder} was begun with other samples in its {changed} part; give the same ones or "
                 "another --folder"
             )
-        if is_first() and not path.exists():
+        if is_first() and not begun:
             write_json(path, now)
         wait_for_all()
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from reasoncd.manifest import Thresholds
 from services.reasoner.generation import Generation, generate_batch
 from services.reasoner.prompt import build_prompt
-from training.calibration import CUTS, presence_threshold
+from training.calibration import CUTS, emptied, presence_threshold
 from training.data.sample_batches import SampleBatch, stack_samples
 from training.data.samples import MaskedPair, Sample, SampleDataset
 from training.metrics import Confusion
@@ -116,7 +116,7 @@ def answer_freely(
 def choose_thresholds(
     stage: SampleStage, samples: Sequence[Sample], features: FrozenFeatures, *, judge_presence: bool
 ) -> tuple[Thresholds, float]:
-    """The thresholds with the best F1 on validation samples, and that F1.
+    """The presence threshold, the probability threshold with the best F1 beside it, and that F1.
 
     Args:
         stage: the trained models.
@@ -124,25 +124,29 @@ def choose_thresholds(
         features: the frozen encoders.
         judge_presence: whether the presence head was trained; without it no map is emptied.
     """
-    counts = [Confusion() for _ in CUTS]
+    answers: list[tuple[float, tuple[Confusion, ...]]] = []
     scores: list[float] = []
     there: list[bool] = []
     for answered, _ in given_answers(stage, samples, features):
-        counts = [c + answered.confusion(cut=cut) for c, cut in zip(counts, CUTS, strict=True)]
+        answers.append((answered.presence, tuple(answered.confusion(cut=cut) for cut in CUTS)))
         if answered.there in (0, 1):
             scores.append(answered.presence)
             there.append(answered.there == 1)
+    presence = 0.0
+    scores, there = gathered(scores), gathered(there)
+    if judge_presence and scores:
+        presence = presence_threshold(np.array(scores), np.array(there, dtype=bool))
+    counts = [Confusion() for _ in CUTS]
+    for score, by_cut in answers:
+        shown = by_cut if score >= presence else map(emptied, by_cut)
+        counts = [c + one for c, one in zip(counts, shown, strict=True)]
     sums = sums_of([float(value) for c in counts for value in astuple(c)])
     pooled = [
         Confusion(tp=int(tp), fp=int(fp), tn=int(tn), fn=int(fn))
         for tp, fp, tn, fn in np.array(sums).reshape(-1, 4).tolist()
     ]
     best = max(range(len(CUTS)), key=lambda i: pooled[i].f1)
-    presence = 0.0
-    scores, there = gathered(scores), gathered(there)
-    if judge_presence and scores:
-        presence = presence_threshold(np.array(scores), np.array(there, dtype=bool))
-    chosen = Thresholds(presence=round(presence, 4), probability=round(CUTS[best], 2))
+    chosen = Thresholds(presence=presence, probability=round(CUTS[best], 2))
     return chosen, pooled[best].f1
 
 

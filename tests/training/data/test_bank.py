@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reasoncd.errors import NotFoundError
 from training.data.bank import BankConfig, PairBank, build_bank, pair_maker
 from training.data.labels import LabelledPair
 
@@ -66,6 +67,41 @@ def test_a_bank_is_made_once_and_appears_complete(folder: Path) -> None:
     assert (folder / "images.npy").stat().st_mtime_ns == before
     assert told == []
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_more_workers_render_the_same(folder: Path, tmp_path: Path) -> None:
+    again = build_bank(tmp_path, CONFIG, workers=2)
+    assert (again / "images.npy").read_bytes() == (folder / "images.npy").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_absent_imagery_is_told_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("REASONCD_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(NotFoundError, match="nowhere is no folder; set REASONCD_DATA"):
+        build_bank(tmp_path / "banks", replace(CONFIG, real_data=True), workers=workers)
+    assert not (tmp_path / "banks").exists()
+
+
+def test_a_render_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_bank(tmp_path, CONFIG, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_render_is_not_in_the_way(folder: Path, tmp_path: Path) -> None:
+    def begin_another(_: int, __: int) -> None:
+        build_bank(tmp_path, CONFIG)
+
+    # By the same process, since in a container process numbers come again.
+    again = build_bank(tmp_path, CONFIG, begin_another)
+    assert (again / "images.npy").read_bytes() == (folder / "images.npy").read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == [again.name]
 
 
 def test_building_change_is_kept_beside_unknown_land(

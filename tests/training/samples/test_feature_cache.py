@@ -1,5 +1,6 @@
 """Features of frozen encoders: found again, never mixed up, bounded."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,17 @@ def test_a_torn_entry_is_computed_anew(tmp_path: Path) -> None:
     assert cache.get("key") is None
     cache.put("key", FEATURES)
     assert cache.get("key") is not None
+
+
+def test_threads_that_missed_the_same_image_keep_it_once(tmp_path: Path) -> None:
+    cache = _cache(tmp_path)
+    keys = [f"{number:03}" for number in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        for key in keys:
+            list(pool.map(cache.put, [key] * 4, [FEATURES] * 4))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.stem for path in files) == keys
+    assert cache.nbytes == sum(path.stat().st_size for path in files)
 
 
 def test_a_fingerprint_follows_weights_and_sizes() -> None:

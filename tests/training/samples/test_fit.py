@@ -1,6 +1,7 @@
 """Fitting to a sample file end to end, at a size for tests, and what it refuses."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
 from gateway.embedded import build_pipeline
 from reasoncd.checkpoint import Checkpoint
-from reasoncd.errors import InvalidInputError, NotFoundError
+from reasoncd.errors import InvalidInputError, NotFoundError, OutputError
 from training import recipes
 from training.data.sample_parts import load_parts
 from training.data.samples import SampleSplit
@@ -155,6 +157,32 @@ def test_data_that_will_not_do_is_refused_before_training(
     with pytest.raises(InvalidInputError, match=said):
         _fit(recipe, tmp_path / "work", best_by=best_by).fit(spoil(parts, tmp_path), NOTHING)
     assert not (tmp_path / "work" / "samples" / "latest").exists()
+
+
+def test_an_answer_that_was_mended_as_told_is_taken(
+    recipe: Recipe, parts: SampleSplit, tmp_path: Path
+) -> None:
+    fit = _fit(recipe, tmp_path / "work", epochs=1)
+    with pytest.raises(InvalidInputError, match="shorten it"):
+        fit.fit(_with_long_answer(parts, tmp_path), NOTHING)
+    assert "f1" in fit.fit(parts, NOTHING)
+
+
+def test_no_batch_is_made_ahead_of_a_run_that_failed(
+    recipe: Recipe, parts: SampleSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: nn.Module, batches: Callable[[int], object], *__: object, **___: object) -> None:
+        batches(0)
+        raise OutputError("the disk is full")
+
+    # As far as the run a GPU need only be said to be there.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("training.samples.fit.check_memory", lambda *_: None)
+    monkeypatch.setattr("training.samples.fit.run_stage", full_disk)
+    with pytest.raises(OutputError):
+        _fit(recipe, tmp_path).fit(parts, NOTHING)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 def test_too_little_memory_is_told_before_anything_is_built(
