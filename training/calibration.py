@@ -39,7 +39,11 @@ EMPTY_SHARE = 0.92
 three kinds count alike, although the easiest is the commonest, and it holds for pairs of each origin."""
 
 FALSE_REJECTION = 0.35
-"""Most of the present changes that may be lost on the way to `EMPTY_SHARE`."""
+"""Most of the present changes that may be lost on the way to `EMPTY_SHARE`, origin by origin. The highest of
+the origins' thresholds is taken, at which the others may lose more."""
+
+_STEPS: F64 = np.arange(10_001) / 10_000
+"""Presence thresholds that are tried, and written as they are: what is reported is what they give."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +119,7 @@ def calibrate(
         # What it adds is in the same units.
         rescale(decoder.correction_refiner.quality, scale, 0.0)
     return Calibration(
-        thresholds=Thresholds(presence=round(presence, 4), probability=round(CUTS[best], 2)),
+        thresholds=Thresholds(presence=presence, probability=round(CUTS[best], 2)),
         f1=scores[best],
         empty=float(np.mean(~kept[~there])) if (~there).any() else 1.0,
         kept=float(np.mean(kept[there])) if there.any() else 1.0,
@@ -210,29 +214,42 @@ def rescale(layer: nn.Linear, scale: float, shift: float) -> None:
 
 
 def presence_threshold(score: F64, is_there: NDArray[np.bool_], weights: F64 | None = None) -> float:
-    """The lowest threshold that empties `EMPTY_SHARE` of the absent, unless it rejects too many present ones.
+    """The lowest threshold that empties `EMPTY_SHARE` of the absent, unless it loses too many present ones.
 
     Args:
         score: (n,) presence of each question in [0, 1].
         is_there: (n,) whether the asked change is there.
-        weights: (n,) how much each absent one counts; all alike if not given.
+        weights: (n,) how much each counts; all alike if not given.
+
+    Returns:
+        A multiple of 1e-4. Where that threshold would lose more than `FALSE_REJECTION` of the present, the
+        highest that does not; 0.5 where all or none are there.
     """
     if not is_there.any() or is_there.all():
         return 0.5
     weights = np.ones(len(score)) if weights is None else weights
-    wanted = float(
-        np.quantile(score[~is_there], EMPTY_SHARE, weights=weights[~is_there], method="inverted_cdf")
-    )
-    most = float(np.quantile(score[is_there], FALSE_REJECTION))
-    return min(wanted, most)
+    allowed = _share_below(score[is_there], weights[is_there]) <= FALSE_REJECTION
+    enough = allowed & (_share_below(score[~is_there], weights[~is_there]) >= EMPTY_SHARE)
+    return float(_STEPS[enough].min() if enough.any() else _STEPS[allowed].max())
+
+
+def _share_below(score: F64, weights: F64) -> F64:
+    """At each of `_STEPS`, the share of scores (n,) of those weights (n,) that lie below it."""
+    order = np.argsort(score)
+    total = np.concatenate([[0.0], np.cumsum(weights[order])])
+    below: F64 = total[np.searchsorted(score[order], _STEPS)] / total[-1]
+    return below
+
+
+def emptied(confusion: Confusion) -> Confusion:
+    """What the pixels of a map are where nothing of it is marked."""
+    return Confusion(fn=confusion.tp + confusion.fn, tn=confusion.tn + confusion.fp)
 
 
 def _macro_f1(rows: list[tuple[int, Confusion, bool]]) -> float:
     """Mean over targets of the pixel F1, where a rejected question marks nothing."""
     sums: dict[int, Confusion] = {}
     for i, confusion, kept in rows:
-        if not kept:
-            confusion = Confusion(fn=confusion.tp + confusion.fn, tn=confusion.tn + confusion.fp)
-        sums[i] = sums.get(i, Confusion()) + confusion
+        sums[i] = sums.get(i, Confusion()) + (confusion if kept else emptied(confusion))
     there = [c.f1 for c in sums.values() if c.tp + c.fn > 0]
     return float(np.mean(there)) if there else 0.0

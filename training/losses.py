@@ -28,6 +28,14 @@ class LossWeights:
     changed_pixel: float = 2.0
     """Weight of a changed pixel against an unchanged one in the BCE."""
 
+    def __post_init__(self) -> None:
+        for name in ("text", "bce", "dice"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("missing_seg", "changed_pixel"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
 
 def mask_bce(logits: Tensor, truth: Tensor, *, changed_pixel: float) -> Tensor:
     """Pixel-weighted binary cross-entropy, averaged over the known pixels of each query.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reasoncd.errors import CorruptDataError, NotFoundError
+from reasoncd.errors import CorruptDataError, NotFoundError, OutputError
 from reasoncd.ontology import CLASSES, TARGET_BY_KEY, Target
 
 
@@ -66,6 +66,10 @@ def log_run(log: Path, held_out: HeldOutSet, *, fingerprints: dict[str, str], pa
 
     Returns:
         How many runs on these queries the log holds now, this one included.
+
+    Raises:
+        CorruptDataError: the log holds a line that is no run; nothing is added to it.
+        OutputError: the log cannot be written.
     """
     entry = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,25 +77,47 @@ def log_run(log: Path, held_out: HeldOutSet, *, fingerprints: dict[str, str], pa
         "pairs": pairs,
         "fingerprints": fingerprints,
     }
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, sort_keys=True) + "\n")
-    lines = log.read_text(encoding="utf-8").splitlines()
-    return sum(json.loads(line)["queries_sha256"] == held_out.sha256 for line in lines)
+    try:
+        with log.open("a+", encoding="utf-8") as file:
+            file.seek(0)
+            before = file.read()
+            logged = [_logged(line, f"{log}: line {n}") for n, line in enumerate(before.splitlines(), 1)]
+            # An editor may have left the last line without its end.
+            ended = "" if before.endswith("\n") or not before else "\n"
+            file.write(f"{ended}{json.dumps(entry, sort_keys=True)}\n")
+    except UnicodeDecodeError as error:
+        raise CorruptDataError(f"{log} is no text; restore the log of runs") from error
+    except OSError as error:
+        raise OutputError(f"{log} cannot be written ({error.strerror}); make it a writable file") from error
+    return logged.count(held_out.sha256) + 1
+
+
+def _logged(line: str, where: str) -> str:
+    """The hash of the queries that a line of the log tells of."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or not isinstance(entry.get("queries_sha256"), str):
+        raise CorruptDataError(f"{where} tells of no run; restore the log, or mend that line")
+    return str(entry["queries_sha256"])
 
 
 def _parsed(line: Any, where: str) -> HeldOutQuery:
     if not isinstance(line, dict) or not {"level", "query"} <= line.keys():
         raise CorruptDataError(f"{where} needs level, cls, direction and query")
+    if not all(isinstance(line[name], str) and line[name].strip() for name in ("level", "query")):
+        raise CorruptDataError(f"{where} has a level or query that is no text; write it as one")
     accept: list[Target] = []
     if line.get("cls"):
         accept.append(_target((line["cls"], line.get("direction")), where))
         others = line.get("accept") or []
+        if not isinstance(others, str | dict | list):
+            raise CorruptDataError(f"{where} accepts what is no target and no list of targets; mend `accept`")
         is_one = isinstance(others, str | dict) or (len(others) == 2 and others[0] in CLASSES)
         accept += [_target(other, where) for other in ([others] if is_one else others)]
     # The same target named twice counts once.
-    return HeldOutQuery(
-        level=str(line["level"]), query=str(line["query"]), accept=tuple(dict.fromkeys(accept))
-    )
+    return HeldOutQuery(level=line["level"], query=line["query"], accept=tuple(dict.fromkeys(accept)))
 
 
 def _target(named: Any, where: str) -> Target:

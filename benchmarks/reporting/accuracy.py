@@ -141,7 +141,7 @@ def _list_tables(one: ListResult) -> list[str]:
     plain = one.pairs.kind == "footprint"
     parts = [f"### Where the asked change is there\n\n{on}.\n", present_table(outcomes)]
     parts += [] if plain else [retention_line(outcomes)]
-    parts += [f"### F1 of each target\n\n{on}.\n", target_table(outcomes)]
+    parts += [f"### F1 and IoU of each target\n\n{on}.\n", target_table(outcomes)]
     if not plain:
         parts += [f"### Controls\n\n{on}: macro F1 of the same questions.\n", control_table(outcomes)]
         parts += [f"### Against the controls\n\n{on}.\n", _leads(outcomes)]

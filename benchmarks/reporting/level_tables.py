@@ -56,7 +56,7 @@ def retention_line(outcomes: Sequence[Outcome]) -> str:
 
 
 def target_table(outcomes: Sequence[Outcome]) -> str:
-    """F1 of each target at each level, with the number of questions."""
+    """F1 and IoU of each target at each level, with the number of questions."""
     levels = levels_of(outcomes, True)
     cells: dict[str, dict[str, str]] = {}
     for level in levels:
@@ -64,7 +64,8 @@ def target_table(outcomes: Sequence[Outcome]) -> str:
         asked = [o.question.accept[0].key for o in of_level(outcomes, level)]
         for key, (tp, fp, fn) in zip(keys, counts.sum(axis=0), strict=True):
             f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else None
-            cells.setdefault(key, {})[level] = f"{figure(f1)} (n={asked.count(key)})"
+            iou = tp / (tp + fp + fn) if tp + fn else None
+            cells.setdefault(key, {})[level] = f"{figure(f1)} / {figure(iou)} (n={asked.count(key)})"
     ordered = sorted(cells, key=list(TARGET_BY_KEY).index)
     rows = [
         [TARGET_BY_KEY[k].words, *(cells[k].get(level, figure(None)) for level in levels)] for k in ordered

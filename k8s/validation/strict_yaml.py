@@ -13,6 +13,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or a mapping is no key", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -34,5 +38,6 @@ def load_all(text: str, *, where: str) -> list[Any]:
     try:
         # A SafeLoader with one more check.
         return [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError is PyYAML's own for what looks like a date and is none.
         raise InvalidInputError(f"{where} is no usable YAML: {' '.join(str(error).split())}") from None

@@ -11,7 +11,7 @@ from benchmarks.queries.held_out import load_held_out, log_run
 from benchmarks.queries.lexicon import lexicon_target
 from benchmarks.reporting.tables import table
 from gateway import wording
-from reasoncd.errors import CorruptDataError, NotFoundError
+from reasoncd.errors import CorruptDataError, NotFoundError, OutputError
 from reasoncd.ontology import REFUSAL, TARGETS, Target
 
 pytestmark = pytest.mark.unit
@@ -74,6 +74,12 @@ UNREADABLE = [
     {"level": "I2"},
     "text",
     {"level": "I2", "query": "secret words", "cls": "ship", "direction": "gain"},
+    {"level": "I2", "query": None},
+    {"level": 2, "query": "secret words"},
+    *(
+        {"level": "I2", "query": "secret words", "cls": "road", "direction": "gain", "accept": accept}
+        for accept in (5, True, [5], "secret target")
+    ),
 ]
 
 
@@ -93,6 +99,25 @@ def test_runs_on_held_out_queries_are_counted(tmp_path: Path) -> None:
     found = [log_run(log, which, fingerprints={"reasoner": "ab"}, pairs=1) for which in (one, other, one)]
     assert found == [1, 1, 2]
     assert json.loads(log.read_text().splitlines()[0])["fingerprints"] == {"reasoner": "ab"}
+
+
+def test_a_log_that_is_no_log_gets_no_line(tmp_path: Path) -> None:
+    held_out = load_held_out(_file(tmp_path, []))
+    log = tmp_path / "runs.jsonl"
+    log_run(log, held_out, fingerprints={}, pairs=1)
+    whole = log.read_text()
+    log.write_text(whole.rstrip())
+    assert log_run(log, held_out, fingerprints={}, pairs=1) == 2
+    for broken in (f'{whole}{{"at": "20', f"{whole}[]\n", f"{whole}{{}}\n"):
+        log.write_text(broken)
+        with pytest.raises(CorruptDataError, match=r"runs\.jsonl: line 2 tells of no run"):
+            log_run(log, held_out, fingerprints={}, pairs=1)
+        assert log.read_text() == broken
+    log.write_bytes(b"\xff\n")
+    with pytest.raises(CorruptDataError, match=r"runs\.jsonl is no text"):
+        log_run(log, held_out, fingerprints={}, pairs=1)
+    with pytest.raises(OutputError, match=r"cannot be written .*; make it a writable file"):
+        log_run(tmp_path, held_out, fingerprints={}, pairs=1)
 
 
 def test_off_topic_lines_of_the_development_queries_come_along(tmp_path: Path) -> None:

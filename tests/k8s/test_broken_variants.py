@@ -331,6 +331,8 @@ def _variants() -> Iterator[Variant]:
         ("upgrade with a gap", put("spec", "upgradeStrategy", "type", value="None"), "must be NewCluster"),
         # Serve
         ("no YAML", put("spec", "serveConfigV2", value="a: [1"), "is no usable YAML"),
+        ("a key of YAML's", put("spec", "serveConfigV2", value="? [a]\n: 1"), "is no key"),
+        ("no date", put("spec", "serveConfigV2", value="a: 2001-99-99"), "is no usable YAML"),
         (
             "a key twice",
             text("num_gpus: 0", "num_gpus: 0\n      num_gpus: 1"),

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from reasoncd.manifest import Thresholds
 from services.mask_decoder.config import paper_tiny as tiny_decoder
 from services.mask_decoder.model import ChangeMaskDecoder, Prompts
 from services.vision_encoder.config import paper_tiny as tiny_vision
 from services.vision_encoder.model import ChangeFeatureEncoder
 from training.calibration import (
     EMPTY_SHARE,
+    FALSE_REJECTION,
     calibrate,
     evened,
     presence_scaling,
@@ -77,9 +79,26 @@ def test_the_presence_threshold_empties_the_absent_but_keeps_most_of_the_present
     score = np.concatenate([absent, present])
     there = np.repeat([False, True], 50)
     threshold = presence_threshold(score, there)
-    assert (absent < threshold).mean() == pytest.approx(EMPTY_SHARE, abs=0.03)
+    assert (absent < threshold).mean() >= EMPTY_SHARE
     # Where the two kinds cannot be told apart, most of the present ones are kept.
-    assert (present >= presence_threshold(np.concatenate([present, present]), there)).mean() >= 0.64
+    threshold = presence_threshold(np.concatenate([present, present]), there)
+    assert (present < threshold).mean() <= FALSE_REJECTION < (present < threshold + 0.02).mean()
+
+
+@pytest.mark.parametrize("count", [1, 3, 9, 12, 40, 200])
+def test_the_presence_threshold_is_the_lowest_that_keeps_its_promise(count: int) -> None:
+    rng = np.random.default_rng(count)
+    absent, present = rng.uniform(0.0, 0.4, count), rng.uniform(0.6, 1.0, 50)
+    there = np.repeat([False, True], [count, 50])
+    threshold = presence_threshold(np.concatenate([absent, present]), there)
+    assert (absent < threshold).mean() >= EMPTY_SHARE > (absent < threshold - 1e-4).mean()
+
+
+def test_an_absent_change_at_the_threshold_itself_is_not_emptied() -> None:
+    score, there = np.array([0.1234, 0.9]), np.array([False, True])
+    assert presence_threshold(score, there) == 0.1235
+    # Scores that cannot be emptied at all leave a threshold that can be written.
+    assert Thresholds(presence=presence_threshold(np.ones(2), there), probability=0.5).presence == 1.0
 
 
 def test_the_threshold_does_not_hang_on_how_often_the_easy_absences_occur() -> None:
@@ -90,7 +109,7 @@ def test_the_threshold_does_not_hang_on_how_often_the_easy_absences_occur() -> N
     weights = evened(absences, there)
     assert weights[:400].sum() == pytest.approx(weights[400:440].sum()) == pytest.approx(1)
     threshold = presence_threshold(score, there, weights)
-    assert ((easy < threshold).mean() + (hard < threshold).mean()) / 2 == pytest.approx(EMPTY_SHARE, abs=0.03)
+    assert ((easy < threshold).mean() + (hard < threshold).mean()) / 2 >= EMPTY_SHARE
     assert (hard < presence_threshold(score, there)).mean() < 0.5
 
 

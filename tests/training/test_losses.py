@@ -34,6 +34,15 @@ def test_weights_are_the_papers() -> None:
     assert (weights.text, weights.bce, weights.dice, weights.missing_seg) == (1.0, 2.0, 0.5, 10.0)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("text", -1.0), ("bce", -1.0), ("dice", -1.0), ("missing_seg", 0.0), ("changed_pixel", 0.0)],
+)
+def test_weights_without_sense_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        LossWeights(**{field: value})
+
+
 def test_bce_weighs_changed_pixels_and_leaves_unknown_ones_out() -> None:
     changed = [-log(_sigmoid(2.0)), -log(_sigmoid(0.5))]
     unchanged = -log(1.0 - _sigmoid(-1.0))

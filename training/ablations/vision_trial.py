@@ -72,7 +72,7 @@ def _settle(stage: VisionStage, table: torch.Tensor) -> None:
     """The shared prompts instead of drawn ones, and for good."""
     with torch.no_grad():
         stage.table.rows.copy_(table)
-    stage.table.settled = True
+    stage.table.settle(table)
     stage.table.rows.requires_grad_(False)
 
 

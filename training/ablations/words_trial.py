@@ -21,11 +21,12 @@ from services.reasoner.prompt import build_prompt
 from training.ablations.arms import Arm
 from training.ablations.measures import Measure
 from training.ablations.plan import Plan, device
-from training.ablations.queries import AskedQuery, load_queries, named_target
+from training.ablations.queries import load_queries, named_target
 from training.data.batches import stack_images
 from training.data.fixed_pairs import validation_pairs
 from training.data.labels import LabelledPair
 from training.queries import QuerySampler, load_phrases
+from training.queries.asked import AskedQuery
 from training.reasoner_start import DTYPES
 from training.run.loop import WEIGHTS_FILE, run_stage
 from training.stages.loading import load_trained

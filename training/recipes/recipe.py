@@ -30,8 +30,24 @@ class VisionTraining:
     where `learns` is `corrections`."""
 
     def __post_init__(self) -> None:
+        _at_least(1, self, "queries_per_pair")
+        _at_least(0, self, "settle_table")
         if not 0.0 <= self.click_share <= 1.0 - BOX_SHARE:
             raise ValueError(f"click_share is {self.click_share}; give a share from 0 to {1 - BOX_SHARE}")
+
+    def check_table(self) -> None:
+        """Refuse a run whose weights may be handed on before its table is settled; an adopted one is.
+
+        Raises:
+            InvalidInputError: `settle_table` is too late.
+        """
+        run = self.run
+        first = run.steps if run.best_by is None else min(run.steps, run.validate_steps)
+        if self.settle_table >= first:
+            raise InvalidInputError(
+                f"stages.vision.settle_table is {self.settle_table}, but the weights of step {first} may be "
+                f"handed on, and the reasoner needs their table; settle it before step {first}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +58,9 @@ class ReasonerTraining:
     pairs: int
     """Pairs in a batch."""
     queries_per_pair: int
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "pairs", "queries_per_pair")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +73,10 @@ class JointTraining:
     queries_per_pair: int
     extra: int
     """Questions without a mask in each batch."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "pairs", "queries_per_pair")
+        _at_least(0, self, "extra")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +93,7 @@ class StagedTraining:
     """Validation pairs that thresholds are chosen on."""
 
     def __post_init__(self) -> None:
+        _at_least(1, self, "calibration_pairs")
         widest = max(self.sam.micro_batch, self.clip.micro_batch, self.vision.run.micro_batch)
         if self.bank.count < max(widest, self.reasoner.pairs, self.joint.pairs):
             raise ValueError(f"bank.count is {self.bank.count}, fewer pairs than one batch takes")
@@ -78,6 +102,11 @@ class StagedTraining:
             if run is not None and run.best_by is not None:
                 where = stage if stage in ("sam", "clip") else f"{stage}.run"
                 raise ValueError(f"{where}.best_by is {run.best_by}, but only vision has a validation")
+        if self.vision.run.best_by not in (None, "f1"):
+            raise ValueError(
+                f"vision.run.best_by is {self.vision.run.best_by}, which its validation does not give; "
+                "give f1"
+            )
 
     def run_of(self, stage: str) -> RunConfig | None:
         """How long a stage runs; None for those that have no run."""
@@ -206,3 +235,9 @@ class Recipe:
             return self
         bank = replace(self.stages.bank, real_data=False)
         return replace(self, stages=replace(self.stages, bank=bank))
+
+
+def _at_least(least: int, part: object, *names: str) -> None:
+    for name in names:
+        if getattr(part, name) < least:
+            raise ValueError(f"{name} is {getattr(part, name)}; it must be at least {least}")

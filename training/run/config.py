@@ -9,6 +9,9 @@ from training.stages.precision import Precision
 ZeroStage = Literal[0, 1, 2]
 """What ZeRO divides between the processes: 0 nothing, 1 the optimizer's state, 2 the gradients too."""
 
+MAX_SEED = 2**32 - 1
+"""Of a run: a step's seed is made of it and has to fit into 64 bits."""
+
 BestBy = Literal["f1", "loss"]
 """The validation figure by which weights are called the best: the highest F1, or the lowest loss."""
 
@@ -73,6 +76,10 @@ class RunConfig:
             raise ValueError(
                 "steps and validate_steps must be multiples of accumulation: no update is halved"
             )
+        if self.save_seconds < 0:
+            raise ValueError(f"save_seconds is {self.save_seconds}; it must not be negative")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed is {self.seed}; give one from 0 to {MAX_SEED}")
         if self.patience is not None and (self.patience < 1 or self.best_by is None):
             raise ValueError("patience must be at least 1 and needs best_by, the figure that it waits for")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 Rows = Sequence[Mapping[str, float]]
 
-_NO_LOSSES = ("step", "learning_rate", "seconds_per_step")
+_NO_LOSSES = ("update", "learning_rate", "seconds_per_step")
 _WIDTH, _HEIGHT = 12.0, 3.6
 """Of one panel, in inches."""
 
@@ -16,8 +16,8 @@ def draw_curves(path: Path, training: Rows, validation: Rows) -> None:
 
     Args:
         path: a PNG file.
-        training: rows of `step`, losses and `learning_rate`.
-        validation: rows of `step` and figures; those in [0, 1] are shares and share one panel.
+        training: rows of `update`, losses and `learning_rate`.
+        validation: rows of `update` and figures; those in [0, 1] are shares and share one panel.
     """
     if not training and not validation:
         return
@@ -25,7 +25,7 @@ def draw_curves(path: Path, training: Rows, validation: Rows) -> None:
     from matplotlib.figure import Figure
 
     losses = _names(training, _NO_LOSSES)
-    figures = _names(validation, ("step", *losses))
+    figures = _names(validation, ("update", *losses))
     shares = [n for n in figures if all(0 <= row[n] <= 1 for row in validation if n in row)]
     upper, lower = bool(losses), bool(shares)
     figure = Figure(figsize=(_WIDTH, _HEIGHT * max(upper + lower, 1)), layout="constrained")
@@ -49,10 +49,10 @@ def draw_curves(path: Path, training: Rows, validation: Rows) -> None:
             _line(axes, validation, name, bold=name == "f1")
         if "f1" in shares:
             best = max((row for row in validation if "f1" in row), key=lambda row: row["f1"])
-            axes.annotate(f"{best['f1']:.3f}", (best["step"], best["f1"]), ha="center", va="bottom")
+            axes.annotate(f"{best['f1']:.3f}", (best["update"], best["f1"]), ha="center", va="bottom")
         axes.set_title("validation", loc="left")
     for axes in places:
-        axes.set_xlabel("step")
+        axes.set_xlabel("update")
         axes.grid(alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False)
     part = path.with_suffix(".part")
@@ -63,7 +63,7 @@ def draw_curves(path: Path, training: Rows, validation: Rows) -> None:
 def _line(
     axes: Any, rows: Rows, name: str, *, bold: bool, color: str | None = None, style: str = "-"
 ) -> None:
-    found = [(row["step"], row[name]) for row in rows if name in row]
+    found = [(row["update"], row[name]) for row in rows if name in row]
     if found:
         axes.plot(
             *zip(*found, strict=True),

@@ -1,6 +1,7 @@
 """What a run leaves to look at: CSV files, TensorBoard events, and pictures of the curves.
 
-Only the first process writes. A run that goes on from a save forgets the rows that came after it.
+Only the first process writes. A run that goes on from a save forgets the rows that came after it. Rows count
+updates of the weights: those stay what they are where a run goes on with another number of steps for each.
 """
 
 import csv
@@ -27,25 +28,25 @@ class RunLog:
 
     Args:
         folder: the stage's folder.
-        step: where the run goes on.
+        update: where the run goes on.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, update: int) -> None:
         self._folder = folder
-        self._training = CsvLog(folder / LOG_FILE, step)
-        self._validation = CsvLog(folder / VALIDATION_FILE, step)
-        self._events = _event_writer(folder / EVENTS_FOLDER, step)
+        self._training = CsvLog(folder / LOG_FILE, update)
+        self._validation = CsvLog(folder / VALIDATION_FILE, update)
+        self._events = _event_writer(folder / EVENTS_FOLDER, update)
         self._drawn = time.monotonic()
 
-    def training(self, step: int, figures: Row) -> None:
-        """Mean losses up to a step, and the learning rate."""
-        self._training.add(step, figures)
-        self._show("train", step, figures)
+    def training(self, update: int, figures: Row) -> None:
+        """Mean losses up to an update, and the learning rate."""
+        self._training.add(update, figures)
+        self._show("train", update, figures)
 
-    def validation(self, step: int, figures: Row) -> None:
+    def validation(self, update: int, figures: Row) -> None:
         """Figures of a validation."""
-        self._validation.add(step, figures)
-        self._show("validation", step, figures)
+        self._validation.add(update, figures)
+        self._show("validation", update, figures)
 
     def draw(self, *, now: bool = False) -> None:
         """Draw the curves if it is time to, or now."""
@@ -57,33 +58,33 @@ class RunLog:
         """Let go of the files."""
         self._events.close()
 
-    def _show(self, kind: str, step: int, figures: Row) -> None:
+    def _show(self, kind: str, update: int, figures: Row) -> None:
         for name, value in figures.items():
-            self._events.add_scalar(f"{kind}/{name}", value, step)
+            self._events.add_scalar(f"{kind}/{name}", value, update)
         self._events.flush()
 
 
 class CsvLog:
-    """A table of one row a step, on disk after every row.
+    """A table of one row an update, on disk after every row.
 
     Args:
         path: the file; rows of an earlier part of the run are read from it.
-        step: the last step whose row is kept.
+        update: the last whose row is kept.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path, update: int) -> None:
         self._path = path
         self.rows: list[dict[str, float]] = []
-        """All rows, with `step`."""
+        """All rows, with `update`."""
         if path.exists():
             found = _read(path)
-            self.rows = [row for row in found if row["step"] <= step]
+            self.rows = [row for row in found if row["update"] <= update]
             self._rewrite()
 
-    def add(self, step: int, figures: Row) -> None:
+    def add(self, update: int, figures: Row) -> None:
         """Append a row; a figure that no row had yet becomes a column."""
         columns = self._columns()
-        self.rows.append({"step": float(step), **figures})
+        self.rows.append({"update": float(update), **figures})
         if self._columns() != columns or not self._path.exists():
             self._rewrite()
             return
@@ -106,7 +107,7 @@ class CsvLog:
 
 def _cells(row: Row, columns: list[str]) -> list[str]:
     return [
-        "" if name not in row else str(int(row[name])) if name == "step" else f"{row[name]:.6g}"
+        "" if name not in row else str(int(row[name])) if name == "update" else f"{row[name]:.6g}"
         for name in columns
     ]
 
@@ -120,11 +121,11 @@ def _read(path: Path) -> list[dict[str, float]]:
                 rows.append({name: float(cell) for name, cell in row.items() if cell != ""})
             except (TypeError, ValueError):
                 break
-    return [row for row in rows if "step" in row]
+    return [row for row in rows if "update" in row]
 
 
-def _event_writer(folder: Path, step: int) -> Any:
+def _event_writer(folder: Path, update: int) -> Any:
     # It takes a second to import, which only runs are to wait for.
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return SummaryWriter(str(folder), purge_step=update + 1 if update else None)

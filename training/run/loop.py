@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reasoncd.errors import InvalidInputError
 from training.run.config import RunConfig, learning_rate_factor
 from training.run.log import RunLog
 from training.run.preflight import check_disk, check_memory, needs_of
@@ -62,7 +63,8 @@ def run_stage(
         The finished weights (safetensors, float32), or None where `stop_after` ended the call.
 
     Raises:
-        InvalidInputError: a loss is not finite (the last save is kept), or memory will not do.
+        InvalidInputError: a loss is not finite (the last save is kept), memory will not do, or `validate`
+            does not give the figure of `best_by`.
         OutputError: the disk will not do.
     """
     report = report or PlainReport(on_log)
@@ -118,7 +120,7 @@ class _Run:
         self._state = self._saves.resume()
         if self._state.step:
             report.say(f"goes on from step {self._state.step}")
-        self._log = RunLog(folder, self._state.step) if is_first() else None
+        self._log = RunLog(folder, self._state.updates) if is_first() else None
         self._saved = time.monotonic()
         self._times = deque([time.monotonic()], maxlen=_PACE_STEPS)
         report.begin(folder.name, self._state.step, self._config.steps)
@@ -177,7 +179,10 @@ class _Run:
         self._times.append(time.monotonic())
         pace = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
         words = None
-        if state.step % config.log_steps == 0 or state.step == config.steps:
+        whole = state.step % config.accumulation == 0
+        # The log counts updates: a line belongs to the first update that ends at or after its step.
+        due = state.step % config.log_steps < config.accumulation or state.step == config.steps
+        if whole and due:
             names = list(state.totals)
             sums = sums_of([state.totals[n] for n in names])
             count = state.counted * world_size()
@@ -185,7 +190,7 @@ class _Run:
             state.totals, state.counted = {}, 0
             words = " ".join(f"{n} {v:.4f}" for n, v in means.items())
             if self._log is not None:
-                self._log.training(state.step, {**means, "learning_rate": self._stepper.learning_rate})
+                self._log.training(state.updates, {**means, "learning_rate": self._stepper.learning_rate})
         self._report.step(state.step, pace, words)
 
     def _judge(self, validate: Validate) -> None:
@@ -202,9 +207,13 @@ class _Run:
         figures = dict(zip(figures, first_says(list(figures.values())), strict=True))
         self._report.say("validation | " + " ".join(f"{k} {v:.4f}" for k, v in figures.items()))
         if self._log is not None:
-            self._log.validation(state.step, figures)
+            self._log.validation(state.updates, figures)
         if by is None:
             return
+        if by not in figures:
+            raise InvalidInputError(
+                f"best_by is {by}, but this run's validation gives {', '.join(figures)}; name one of them"
+            )
         score = -figures["loss"] if by == "loss" else figures[by]
         if state.best_score is None or score > state.best_score:
             state.best_step, state.best_score, state.misses = state.step, score, 0

@@ -2,10 +2,12 @@
 
 ```
 latest           name of the save that counts; written last
-step1200/        DeepSpeed's files, ema.safetensors, state.json
+update1200/      DeepSpeed's files, ema.safetensors, state.json
 best900.safetensors   weights of the best validation, where a stage hands them on
 ```
-They hold run state, are read by training alone and are never shipped. Frozen weights are not in them.
+Names count updates and not steps: with another accumulation a run counts its steps anew, and must not write
+into the only save there is. Saves hold run state, are read by training alone and are never shipped. Frozen
+weights are not in them.
 """
 
 import os
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 from reasoncd.config import from_dict, read_json, write_json
 from reasoncd.errors import InvalidInputError, OutputError
+from training.run.config import BestBy
 from training.run.processes import is_first, wait_for_all, world_size
 from training.run.stepping import Stepper
 
@@ -40,12 +43,19 @@ class RunState:
     best_step: int | None = None
     """Step of the best validation so far."""
     best_score: float | None = None
+    best_by: BestBy | None = None
+    """The figure that was judged by."""
     misses: int = 0
     """Validations since then."""
     processes: int = 1
     zero_stage: int = 0
     accumulation: int | None = None
     """Batches of one update; None in saves of older versions, which must go on as they began."""
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights that were made; with another accumulation they count the same."""
+        return self.step // (self.accumulation or 1)
 
 
 class RunSaves:
@@ -64,14 +74,18 @@ class RunSaves:
         """Load the last save, or start at nothing.
 
         Where an update is made of another number of batches than before, the same updates stand for another
-        number of steps. Pace and decay are those of the run as it is configured now.
+        number of steps. Pace, decay and the figure of the best validation are those of the run as it is
+        configured now; for another figure earlier validations do not count.
 
         Raises:
             InvalidInputError: the save is of another stage, of other processes, or of other parameter groups.
         """
         config = self._stepper.config
         fresh = RunState(
-            processes=world_size(), zero_stage=config.zero_stage, accumulation=config.accumulation
+            processes=world_size(),
+            zero_stage=config.zero_stage,
+            accumulation=config.accumulation,
+            best_by=config.best_by,
         )
         if not (self._folder / LATEST).exists():
             return fresh
@@ -106,8 +120,13 @@ class RunSaves:
         if before != config.accumulation:
             # Saves lie between two updates, so nothing is cut.
             state.step = state.step // before * config.accumulation
+            if state.best_step is not None:
+                state.best_step = state.best_step // before * config.accumulation
             self._stepper.engine.micro_steps = state.step
         state.accumulation = config.accumulation
+        if state.best_by not in (None, config.best_by):
+            state.best_step, state.best_score, state.misses = None, None, 0
+        state.best_by = config.best_by
         return state
 
     def save(self, state: RunState, room: int) -> None:
@@ -125,7 +144,7 @@ class RunSaves:
                 f"the disk is full: a save in {self._folder} takes {room / 1e6:.0f} MB; free some space and "
                 "run the same command again"
             )
-        tag = f"step{state.step}"
+        tag = f"update{state.updates}"
         place = self._folder / tag
         if is_first():
             place.mkdir(exist_ok=True)
@@ -159,7 +178,7 @@ class RunSaves:
 
     def best_file(self, step: int) -> Path:
         """Where the weights of the best validation lie."""
-        return self._folder / f"best{step}.safetensors"
+        return self._folder / f"best{step // self._stepper.config.accumulation}.safetensors"
 
     def _read_state(self, place: Path) -> RunState | None:
         path = place / STATE_FILE
@@ -167,7 +186,7 @@ class RunSaves:
         return from_dict(RunState, read_json(path), where=str(path)) if path.exists() else None
 
     def _remove_others(self, tag: str, best_step: int | None) -> None:
-        for old in self._folder.glob("step*"):
+        for old in self._folder.glob("update*"):
             if old.name != tag:
                 shutil.rmtree(old)
         for old in self._folder.glob("best*.safetensors"):

@@ -56,16 +56,25 @@ TRAINING_HEADS = ("land_head.", "change_head.")
 class PromptTable(nn.Module):
     """One prompt per target, normalised so that every component has unit variance on average."""
 
+    settled: Tensor | None
+    """The prompts that stay, (targets, D); None while the rows still learn."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.rows = nn.Parameter(torch.randn(len(TARGETS), dim))
-        self.settled = False
-        """Once true the rows stay: the reasoner may be trained to hit them while the rest goes on."""
+        # Saves are without it: the working folder keeps it.
+        self.register_buffer("settled", None, persistent=False)
+
+    def settle(self, prompts: Tensor) -> None:
+        """Give these prompts (targets, D) from now on: the reasoner may be trained to hit them.
+
+        The rows have no say any more; what momentum and weight decay still do to them changes nothing.
+        """
+        self.settled = prompts.detach().to(self.rows.device, copy=True)
 
     def prompts(self) -> Tensor:
-        """All rows, normalised: (targets, D)."""
-        rows = self.rows.detach() if self.settled else self.rows
-        return F.layer_norm(rows, rows.shape[1:])
+        """Of all targets: the settled ones, or the rows, normalised: (targets, D)."""
+        return F.layer_norm(self.rows, self.rows.shape[1:]) if self.settled is None else self.settled
 
     def forward(self, index: Tensor) -> Tensor:
         """int64 (Q,) -> (Q, D)."""

@@ -5,7 +5,7 @@ language model against its prompt space. The pretraining stages count as finishe
 begin where the checkpoint ends. Heads that only training has begin anew.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,8 +30,17 @@ from training.run.saves import write_weights
 
 START_FILE = "start.safetensors"
 """In a stage's folder: the weights that its first step begins with."""
-THRESHOLDS_FILE = "thresholds.json"
-"""Beside the vision stage's start: what the checkpoint's numbers mean, where the recipe answers as it did."""
+ADOPTED_FILE = "adopted.json"
+"""Beside the vision stage's start: the thresholds, and the models whose numbers they belong to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Adopted:
+    """The content of `ADOPTED_FILE`."""
+
+    thresholds: Thresholds
+    vision_encoder: VisionEncoderConfig
+    mask_decoder: MaskDecoderConfig
 
 
 def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
@@ -73,42 +82,45 @@ def adopt(path: Path, folder: Path, recipe: Recipe) -> bool:
     decoder = decoder_weights.load_mask_decoder(
         checkpoint.safetensors("mask_decoder", decoder_weights.MASK_DECODER), mask
     )
-    # A refiner has no say without corrections, and thresholds are chosen without.
-    if (vision, replace(mask, refines_corrections=recipe.decoder.refines_corrections)) == (
-        recipe.vision,
-        recipe.decoder,
-    ):
-        (folder / "vision").mkdir(parents=True, exist_ok=True)
-        kept = Thresholds(
-            presence=checkpoint.presence_threshold, probability=checkpoint.probability_threshold
-        )
-        write_json(folder / "vision" / THRESHOLDS_FILE, to_dict(kept))
+    reasoner = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where="config.json: reasoner")
+    # In how many turns it explains, and what training drops by chance, changes no weight's shape.
+    lora = replace(reasoner.lora, dropout=recipe.reasoner.lora.dropout)
+    alike = replace(reasoner, lora=lora, decide_first=recipe.reasoner.decide_first)
+    goes_on = alike == recipe.reasoner
+    # In such an order that no stage goes wrong where this is cut off: the table before what is trained with
+    # it, and last SAM, without which no vision stage begins anew, and CLIP, which every reasoner waits for.
+    keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))
+    if goes_on:
+        _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
+    (folder / "vision").mkdir(parents=True, exist_ok=True)
+    thresholds = Thresholds(
+        presence=checkpoint.presence_threshold, probability=checkpoint.probability_threshold
+    )
+    adopted = _Adopted(thresholds=thresholds, vision_encoder=vision, mask_decoder=mask)
+    write_json(folder / "vision" / ADOPTED_FILE, to_dict(adopted))
     # Whatever the recipe's seed: trainings of several seeds can be averaged only if they began alike.
     torch.manual_seed(0)
     larger = ChangeFeatureEncoder(recipe.vision), ChangeMaskDecoder(recipe.decoder)
-    _keep(folder / "clip" / WEIGHTS_FILE, _under("encoder", clip.state_dict()))
-    _keep(folder / "sam" / WEIGHTS_FILE, _under("encoder", encoder.sam.state_dict()))
     _keep(
         folder / "vision" / START_FILE,
         _under("encoder", _grown(encoder, larger[0]))
         | _under("decoder", _grown(decoder, larger[1]))
         | {"table.rows": table},
     )
-    reasoner = from_dict(ReasonerConfig, checkpoint.config("reasoner"), where="config.json: reasoner")
-    # In how many turns it explains, and what training drops by chance, changes no weight's shape.
-    lora = replace(reasoner.lora, dropout=recipe.reasoner.lora.dropout)
-    alike = replace(reasoner, lora=lora, decide_first=recipe.reasoner.decide_first)
-    goes_on = alike == recipe.reasoner
-    if goes_on:
-        _keep(folder / "reasoner" / START_FILE, _reasoner_state(checkpoint))
-    keep_table(folder, table, checkpoint.seg_space_of("mask_decoder"))
+    _keep(folder / "sam" / WEIGHTS_FILE, _under("encoder", encoder.sam.state_dict()))
+    _keep(folder / "clip" / WEIGHTS_FILE, _under("encoder", clip.state_dict()))
     return goes_on
 
 
-def kept_thresholds(folder: Path) -> Thresholds | None:
+def kept_thresholds(folder: Path, recipe: Recipe) -> Thresholds | None:
     """Those of the adopted checkpoint; None where nothing was adopted, or the recipe answers otherwise."""
-    path = folder / "vision" / THRESHOLDS_FILE
-    return from_dict(Thresholds, read_json(path), where=str(path)) if path.exists() else None
+    path = folder / "vision" / ADOPTED_FILE
+    if not path.exists():
+        return None
+    adopted = from_dict(_Adopted, read_json(path), where=str(path))
+    # A refiner has no say without corrections, and thresholds are chosen without.
+    mask = replace(adopted.mask_decoder, refines_corrections=recipe.decoder.refines_corrections)
+    return adopted.thresholds if (adopted.vision_encoder, mask) == (recipe.vision, recipe.decoder) else None
 
 
 def _sizes_of(checkpoint: Checkpoint) -> tuple[VisionEncoderConfig, MaskDecoderConfig]:

@@ -154,7 +154,7 @@ class Workshop:
         pretrained = r.vision.fpn.backbone == TIMM_MODEL
         adopted = self._begin(stage, "vision")
         if adopted:
-            stage.table.settled = True
+            stage.table.settle(kept_table(self.folder))
             # Not even weight decay may move what reasoners were trained to hit.
             stage.table.rows.requires_grad_(False)
         if not adopted:
@@ -163,6 +163,7 @@ class Workshop:
                     f"stages.vision.learns is {plan.learns}, but in {self.folder} there is nothing yet that "
                     "could stay as it is; adopt a checkpoint first"
                 )
+            plan.check_table()
             if pretrained:
                 load_backbone(stage, load_efficientnet_lite0(fetch_weights(progress=self.say)))
             load_sam(stage.encoder.sam, self.weights_of("sam"))
@@ -177,9 +178,8 @@ class Workshop:
         )
 
         def batch(step: int) -> PairBatch:
-            if step >= plan.settle_table and not stage.table.settled:
-                stage.table.settled = True
-                self._keep_table(stage.table.prompts())
+            if step >= plan.settle_table and stage.table.settled is None:
+                stage.table.settle(self._settled(stage.table.prompts()))
             return source.batch(step)
 
         validate: Callable[[nn.Module], Mapping[str, float]] | None = None
@@ -244,7 +244,8 @@ class Workshop:
         """Write the checkpoint of everything that has finished; joint tuning is used where it has.
 
         Vision encoder and decoder of an adopted checkpoint that were not trained on, but for what follows
-        corrections, stay as they are, to the byte, and so do the thresholds.
+        corrections, stay as they are, to the byte, and so do the thresholds, where the recipe answers as the
+        checkpoint did.
         """
         joint = self.folder / "joint" / WEIGHTS_FILE
         stage = self._joint_stage()
@@ -256,7 +257,7 @@ class Workshop:
         encoder, decoder = stage.vision.encoder, stage.vision.decoder
         calibration, thresholds = None, None
         if not joint.exists() and self._answers_as_adopted():
-            thresholds = kept_thresholds(self.folder)
+            thresholds = kept_thresholds(self.folder, self.recipe)
         if thresholds is None:
             # Fitting the heads again would move their last bits even where nothing was trained.
             calibration = calibrate(encoder, decoder, stage.reasoner.table, self.calibration_pairs())
@@ -288,10 +289,13 @@ class Workshop:
             torch.equal(t, trained[n]) for n, t in load_file(start).items() if not n.startswith(REFINER)
         )
 
-    def _keep_table(self, table: Tensor) -> None:
-        """Write the table and mint its prompt space, once."""
+    def _settled(self, prompts: Tensor) -> Tensor:
+        """The table that is kept; where there is none yet, these prompts under a new prompt space."""
         if is_first() and not (self.folder / TABLE_FILE).exists():
-            keep_table(self.folder, table, mint_seg_space())
+            keep_table(self.folder, prompts, mint_seg_space())
+        wait_for_all()
+        # Also after a kill that came between this and a save: reasoners may have been trained to hit it.
+        return kept_table(self.folder)
 
     def vision_stage(self) -> VisionStage:
         """Stage (a) with random weights, as the recipe sizes it."""

@@ -10,7 +10,7 @@ from reasoncd.ontology import REFUSAL, TARGET_BY_KEY, TARGETS
 from reasoncd.ports import Mode
 from services.reasoner.generation import Generation
 from training.ablations import words_trial
-from training.ablations.queries import AskedQuery
+from training.queries.asked import AskedQuery
 from training.reasoner_start import generated_tokenizer
 
 pytestmark = pytest.mark.unit

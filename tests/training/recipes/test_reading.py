@@ -110,6 +110,10 @@ def test_a_copied_recipe_reads_the_same(tmp_path: Path) -> None:
         ("", "is no mapping of field names"),
         ("- one\n", "is no mapping of field names"),
         ("sizes: [", "line .* is no YAML"),
+        ("? [a]\n: x\n", "line 1 is no YAML: a list or a mapping is no name of a field"),
+        ("about: x\n2001-99-99: x\n", "line 2 is no YAML: `2001-99-99` looks like a date"),
+        ("about: !!bool 3\n", "line 1 is no YAML: `3` looks like"),
+        ("about: !!timestamp 3\n", "line 1 is no YAML: `3` looks like"),
         ("sizes: {preset: paper_tiny}\n", "a recipe needs `stages`, `samples` or both"),
         (MINIMAL + "sample: {}\n", "field `sample` is unknown; use about, sizes, losses, stages, samples"),
         (MINIMAL + "losses: {bce: 1.0}\nlosses: {dice: 1.0}\n", "field `losses` stands twice"),
@@ -185,6 +189,26 @@ stages:
             "refines_corrections is true, but training on sample files shows no corrections",
         ),
         ("settle_table: 3", "settle_table: 3, click_share: 0.95", "click_share is 0.95; give a share"),
+        ("{steps: 6,", "{steps: 6, best_by: loss,", "vision.run.best_by is loss, .*; give f1"),
+        ("settle_table: 3", "settle_table: -1", "`vision`: settle_table is -1; it must be at least 0"),
+        ("queries_per_pair: 2, settle", "queries_per_pair: 0, settle", "`vision`: queries_per_pair is 0"),
+        ("queries_per_pair: 4", "queries_per_pair: 0", "`reasoner`: queries_per_pair is 0"),
+        ("pairs: 2, queries_per_pair: 4", "pairs: 0, queries_per_pair: 4", "`reasoner`: pairs is 0"),
+        (
+            "pairs: 2, queries_per_pair: 2, extra",
+            "pairs: 0, queries_per_pair: 2, extra",
+            "`joint`: pairs is 0",
+        ),
+        ("queries_per_pair: 2, extra", "queries_per_pair: 0, extra", "`joint`: queries_per_pair is 0"),
+        ("extra: 2", "extra: -1", "`joint`: extra is -1; it must be at least 0"),
+        ("calibration_pairs: 4", "calibration_pairs: 0", "calibration_pairs is 0; it must be at least 1"),
+        ("count: 16,", "count: 16, seed: -1,", "`bank`: seed is -1; it must not be negative"),
+        ("size: 128", "size: 0", "`bank`: size is 0; it must be at least 1"),
+        ("{steps: 6,", "{steps: 6, seed: -11,", "`vision.run`: seed is -11; give one from 0 to"),
+        ("{steps: 6,", "{steps: 6, seed: 4294967296,", "`vision.run`: seed is 4294967296; give one"),
+        ("{steps: 6,", "{steps: 6, save_seconds: -5,", "`vision.run`: save_seconds is -5"),
+        ("stages:", "losses: {bce: -2}\nstages:", "losses: .*bce is -2.0; it must not be negative"),
+        ("stages:", "losses: {changed_pixel: 0}\nstages:", "changed_pixel is 0.0; it must be above 0"),
         ("paper_tiny}", "paper_tiny, decoder: {both_orders: true}}", "both_orders differ; set both"),
     ],
 )
@@ -204,6 +228,25 @@ def test_corrections_alone_have_no_validation(tmp_path: Path) -> None:
     judged = alone.replace("{steps: 6,", "{steps: 6, best_by: f1,")
     with pytest.raises(InvalidInputError, match="best_by is f1, but validation makes no corrections"):
         read_recipe(_file(tmp_path, judged))
+
+
+@pytest.mark.parametrize(
+    ("settle_table", "changes", "first"),
+    [
+        (6, {}, 6),
+        (600, {}, 6),
+        (2, {"best_by": "f1", "validate_steps": 2}, 2),
+        (6, {"best_by": "f1", "validate_steps": 500}, 6),
+    ],
+)
+def test_a_table_is_settled_before_weights_are_handed_on(
+    settle_table: int, changes: dict[str, Any], first: int
+) -> None:
+    plan = recipes.paper_tiny().staged.vision
+    late = replace(plan, settle_table=settle_table, run=replace(plan.run, **changes))
+    with pytest.raises(InvalidInputError, match=rf"settle_table is {settle_table}, .*before step {first}$"):
+        late.check_table()
+    replace(late, settle_table=first - 1).check_table()
 
 
 def test_unknown_names_and_files_are_told(tmp_path: Path) -> None:

@@ -16,31 +16,31 @@ pytestmark = pytest.mark.unit
 def test_rows_after_the_save_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     log = CsvLog(path, 0)
-    for step in (5, 10, 15):
-        log.add(step, {"loss": step / 10})
+    for update in (5, 10, 15):
+        log.add(update, {"loss": update / 10})
     again = CsvLog(path, 10)
     again.add(15, {"loss": 9.0})
-    assert path.read_text().splitlines() == ["step,loss", "5,0.5", "10,1", "15,9"]
+    assert path.read_text().splitlines() == ["update,loss", "5,0.5", "10,1", "15,9"]
 
 
 def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text("step,loss,text\n5,0.5,1.0\n10,0.4\n")
-    assert CsvLog(path, 10).rows == [{"step": 5.0, "loss": 0.5, "text": 1.0}]
-    assert path.read_text() == "step,loss,text\n5,0.5,1\n"
+    path.write_text("update,loss,text\n5,0.5,1.0\n10,0.4\n")
+    assert CsvLog(path, 10).rows == [{"update": 5.0, "loss": 0.5, "text": 1.0}]
+    assert path.read_text() == "update,loss,text\n5,0.5,1\n"
 
 
 def test_a_new_figure_becomes_a_column(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text("step,loss\n5,0.5\n")
+    path.write_text("update,loss\n5,0.5\n")
     CsvLog(path, 5).add(10, {"loss": 0.4, "learning_rate": 5e-05})
-    assert path.read_text().splitlines() == ["step,loss,learning_rate", "5,0.5,", "10,0.4,5e-05"]
+    assert path.read_text().splitlines() == ["update,loss,learning_rate", "5,0.5,", "10,0.4,5e-05"]
 
 
 def test_tensorboard_sees_what_counts(tmp_path: Path) -> None:
     log = RunLog(tmp_path, 0)
-    for step, loss in ((5, 3.0), (10, 2.0), (15, 1.0)):
-        log.training(step, {"loss": loss})
+    for update, loss in ((5, 3.0), (10, 2.0), (15, 1.0)):
+        log.training(update, {"loss": loss})
     log.close()
     # TensorBoard reads files in the order of their names, which start with the second.
     time.sleep(1.01)
@@ -65,8 +65,8 @@ def test_curves_are_drawn_now_and_then_and_on_demand(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_losses_and_one_of_shares(tmp_path: Path) -> None:
-    training = [{"step": s, "loss": 1 / s, "learning_rate": 1e-3} for s in (1.0, 2.0, 3.0)]
-    validation = [{"step": s, "loss": 2 / s, "f1": s / 10, "count": 40.0} for s in (2.0, 3.0)]
+    training = [{"update": s, "loss": 1 / s, "learning_rate": 1e-3} for s in (1.0, 2.0, 3.0)]
+    validation = [{"update": s, "loss": 2 / s, "f1": s / 10, "count": 40.0} for s in (2.0, 3.0)]
     draw_curves(tmp_path / "nothing.png", [], [])
     draw_curves(tmp_path / "losses.png", training, [])
     draw_curves(tmp_path / "both.png", training, validation)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reasoncd.errors import InvalidInputError, OutputError, ReasonCDError
 from training.run.averaging import AveragedWeights
-from training.run.config import RunConfig, ZeroStage, learning_rate_factor
+from training.run.config import BestBy, RunConfig, ZeroStage, learning_rate_factor
 from training.run.engine import start_engine
 from training.run.loop import run_stage
 
@@ -90,7 +90,7 @@ def _equal(a: Path, b: Path) -> bool:
 
 def _save_of(folder: Path) -> dict[str, Any]:
     """What DeepSpeed saved last: weights, optimizer and schedule."""
-    (tag,) = folder.glob("step*")
+    (tag,) = folder.glob("update*")
     saved: dict[str, Any] = torch.load(tag / "mp_rank_00_model_states.pt", weights_only=False)
     shards = [torch.load(p, weights_only=False) for p in sorted(tag.glob("*optim_states.pt"))]
     return {"module": saved["module"], "optimizer": saved["optimizer"], "shards": shards,
@@ -198,8 +198,8 @@ def test_a_killed_save_leaves_the_one_before(
         )
         with pytest.raises(_KilledError):
             _run(folder, stop_after=4)
-    assert (folder / "latest").read_text() == "step3"
-    assert (folder / "step7").exists()
+    assert (folder / "latest").read_text() == "update3"
+    assert (folder / "update7").exists()
     told: list[str] = []
     path = run_stage(_stage(), _batch, CONFIG, folder, on_log=told.append)
     assert told[0] == "goes on from step 3"
@@ -210,7 +210,7 @@ def test_a_killed_save_leaves_the_one_before(
 
 def test_only_the_last_save_is_kept(tmp_path: Path) -> None:
     _run(tmp_path, replace(CONFIG, save_seconds=0.0), stop_after=5)
-    assert [p.name for p in tmp_path.glob("step*")] == ["step5"]
+    assert [p.name for p in tmp_path.glob("update*")] == ["update5"]
 
 
 def _poisoned(step: int) -> Tensor:
@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_save_stays_clean(
     # A save at every step: were the loss looked at only now and then, one of them would hold the damage.
     with pytest.raises(InvalidInputError, match="the loss at step 7 is not finite; lower the learning rate"):
         _run(tmp_path, replace(CONFIG, save_seconds=0.0), batches=batches)
-    assert [p.name for p in tmp_path.glob("step*")] == ["step6"]
+    assert [p.name for p in tmp_path.glob("update*")] == ["update6"]
     assert all(bool(torch.isfinite(t).all()) for t in _tensors(_save_of(tmp_path)["module"]))
     assert _run(tmp_path) is not None
 
@@ -325,7 +325,7 @@ def test_the_log_holds_means_of_the_steps_since_the_line_before(tmp_path: Path) 
     torch.manual_seed(0)
     run_stage(Noting(), _batch, CONFIG, tmp_path, on_log=_quiet)
     rows = _log_of(tmp_path)
-    assert [int(r["step"]) for r in rows] == [4, 8, 10]
+    assert [int(r["update"]) for r in rows] == [4, 8, 10]
     spans = (losses[:4], losses[4:8], losses[8:])
     assert [float(r["loss"]) for r in rows] == pytest.approx([sum(s) / len(s) for s in spans], abs=1e-5)
 
@@ -381,6 +381,28 @@ def test_the_lowest_loss_counts_where_that_is_asked_for(tmp_path: Path) -> None:
     path = _run(tmp_path, replace(JUDGED, best_by="loss"), validate=figures)
     assert path is not None
     assert torch.equal(load_file(path)["head.weight"], figures.shown[3])
+
+
+def test_a_figure_that_the_validation_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"best_by is loss, but this run's validation gives f1;"):
+        _run(tmp_path, replace(JUDGED, best_by="loss"), validate=_Figures("f1", 0.1))
+
+
+@pytest.mark.parametrize(("then", "handed_on"), [(None, 4), ("loss", 3)])
+def test_for_another_figure_earlier_validations_do_not_count(
+    tmp_path: Path, then: BestBy | None, handed_on: int
+) -> None:
+    shown: list[Tensor] = []
+
+    def validate(stage: nn.Module) -> dict[str, float]:
+        assert isinstance(stage, TinyStage)
+        shown.append(stage.head.weight.detach().clone())
+        return {"f1": 0.5 / len(shown), "loss": (0.1, 0.2, 3.0, 1.0, 2.0)[len(shown) - 1]}
+
+    _run(tmp_path, JUDGED, validate=validate, stop_after=4)
+    path = _run(tmp_path, replace(JUDGED, best_by=then), validate=validate)
+    assert path is not None
+    assert torch.equal(load_file(path)["head.weight"], shown[handed_on])
 
 
 def test_patience_ends_a_run_also_across_a_stop(tmp_path: Path) -> None:
@@ -454,11 +476,60 @@ def test_a_smaller_batch_goes_on_with_the_same_updates(tmp_path: Path) -> None:
             torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-6)
 
 
+FOURTHS = replace(CONFIG, steps=32, accumulation=4, validate_steps=4, log_steps=4)
+HALVES = replace(CONFIG, steps=16, accumulation=2, validate_steps=2, log_steps=2)
+"""As many updates of half the batches: step 8 of one is the second update, of the other the fourth."""
+
+
+@pytest.mark.parametrize("moment", ["begun", "written"])
+def test_a_smaller_batch_never_writes_into_the_only_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    _run(tmp_path / "whole", FOURTHS, stop_after=8)
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "training.run.stepping.start_engine", lambda *a: _engine_that_dies(start_engine(*a), moment)
+        )
+        with pytest.raises(_KilledError):
+            _run(tmp_path / "killed", HALVES, stop_after=4)
+    told: list[str] = []
+    killed = run_stage(_stage(), _batch, HALVES, tmp_path / "killed", on_log=told.append)
+    whole = _run(tmp_path / "whole", HALVES)
+    assert told[0] == "goes on from step 4"
+    assert killed is not None
+    assert whole is not None
+    assert _equal(killed, whole)
+
+
+def test_a_smaller_batch_keeps_the_logs_and_the_best_weights(tmp_path: Path) -> None:
+    figures = _Figures("f1", 0.9, *[0.1] * 7)
+    judged = replace(FOURTHS, best_by="f1")
+    _run(tmp_path, judged, validate=figures, stop_after=20)
+    told: list[str] = []
+    path = run_stage(
+        _stage(), _batch, replace(HALVES, best_by="f1"), tmp_path, on_log=told.append, validate=figures
+    )
+    assert path is not None
+    for name in ("log.csv", "validation.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert [int(row["update"]) for row in csv.DictReader(file)] == list(range(1, 9)), name
+    assert "hands on the weights of step 2, the best validation" in told
+    assert torch.equal(load_file(path)["head.weight"], figures.shown[0])
+
+
+def test_a_line_of_the_log_ends_with_an_update(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=15, accumulation=3, validate_steps=3, log_steps=4)
+    _run(tmp_path, config)
+    # Steps 4, 8, 12 and 15, the first two of which lie within an update.
+    assert [int(row["update"]) for row in _log_of(tmp_path)] == [2, 3, 4, 5]
+
+
 def test_another_pace_and_decay_are_those_that_are_used(tmp_path: Path) -> None:
     _run(tmp_path, replace(CONFIG, log_steps=1), stop_after=4)
     slower = replace(CONFIG, log_steps=1, learning_rate=1e-4, weight_decay=0.5)
     _run(tmp_path, slower, stop_after=2)
-    (tag,) = tmp_path.glob("step*")
+    (tag,) = tmp_path.glob("update*")
     saved = torch.load(tag / "mp_rank_00_model_states.pt", weights_only=False)["optimizer"]
     assert {group["weight_decay"] for group in saved["param_groups"]} == {0.5, 0.0}
     rates = [float(row["learning_rate"]) for row in _log_of(tmp_path)]
@@ -484,10 +555,10 @@ def test_no_save_lies_within_an_update(tmp_path: Path) -> None:
         return _batch(step)
 
     _run(tmp_path, config, batches=batch)
-    assert seen == {"step3", "step6", "step9"}
+    assert seen == {"update1", "update2", "update3"}
     whole, parts = _run(tmp_path / "whole", config), tmp_path / "parts"
     _run(parts, config, stop_after=4)
-    assert (parts / "latest").read_text() == "step6"
+    assert (parts / "latest").read_text() == "update2"
     again = _run(parts, config)
     assert whole is not None
     assert again is not None
@@ -510,7 +581,7 @@ def test_a_stopped_run_leaves_the_log_of_one_that_was_not(tmp_path: Path) -> Non
 def test_a_save_without_a_state_of_its_own_goes_on(tmp_path: Path) -> None:
     whole = _run(tmp_path / "whole")
     _run(tmp_path / "old", stop_after=4)
-    (tmp_path / "old" / "step4" / "state.json").unlink()
+    (tmp_path / "old" / "update4" / "state.json").unlink()
     old = _run(tmp_path / "old")
     assert whole is not None
     assert old is not None
@@ -526,7 +597,7 @@ def test_a_full_disk_is_told_and_the_save_before_stays(
     monkeypatch.setattr("training.run.loop.check_disk", lambda *_: None)
     with pytest.raises(OutputError, match="the disk is full: a save in"):
         _run(tmp_path, replace(CONFIG, save_seconds=0.0))
-    assert (tmp_path / "latest").read_text() == "step4"
+    assert (tmp_path / "latest").read_text() == "update4"
 
 
 @pytest.mark.parametrize(

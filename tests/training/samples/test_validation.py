@@ -159,3 +159,27 @@ def test_thresholds_are_those_of_the_best_f1(
     ]
     assert f1 == pytest.approx(max(by_cut))
     assert chosen.probability == pytest.approx(np.arange(0.2, 0.85, 0.05)[int(np.argmax(by_cut))], abs=0.006)
+
+
+def test_the_f1_is_that_of_both_thresholds_in_force(
+    stage: SampleStage, features: FrozenFeatures, sample_file: Path
+) -> None:
+    _always_seg(stage)
+    with torch.no_grad():
+        # As drawn it is surest where nothing changed.
+        for parameter in stage.decoder.presence_head[-1].parameters():
+            parameter.neg_()
+    samples = read_samples(sample_file)
+    chosen, f1 = choose_thresholds(stage, samples, features, judge_presence=True)
+    found = [answered for answered, _ in given_answers(stage, samples, features)]
+    shown = [answered.presence >= chosen.presence for answered in found]
+    assert 0 < sum(shown) < len(found)
+
+    def f1_at(cut: float) -> float:
+        nothing = (Confusion.of(np.zeros(a.pair.mask.shape, dtype=np.bool_), a.pair.mask) for a in found)
+        counts = (a.confusion(cut=cut) if s else n for a, s, n in zip(found, shown, nothing, strict=True))
+        return sum(counts, Confusion()).f1
+
+    cuts = np.arange(0.2, 0.85, 0.05)
+    assert f1 == pytest.approx(f1_at(chosen.probability)) == pytest.approx(max(map(f1_at, cuts)))
+    assert f1 != pytest.approx(sum((a.confusion(cut=chosen.probability) for a in found), Confusion()).f1)

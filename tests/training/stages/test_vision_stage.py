@@ -36,13 +36,22 @@ def test_prompts_have_unit_variance_and_follow_their_target() -> None:
     assert not torch.equal(prompts[0], prompts[1])
 
 
-def test_settled_rows_get_no_gradient() -> None:
+def test_settled_prompts_stay_whatever_becomes_of_the_rows() -> None:
+    torch.manual_seed(0)
     table = PromptTable(16)
-    before = table.prompts()
+    optimizer = torch.optim.AdamW(table.parameters(), lr=0.1, weight_decay=0.1)
+    table.prompts()[:, 0].sum().backward()
+    optimizer.step()
+    before, rows = table.prompts(), table.rows.detach().clone()
     assert before.requires_grad
-    table.settled = True
+    table.settle(before)
+    # As a training step does that did not use the rows: momentum and decay go on.
+    table.rows.grad = torch.zeros_like(table.rows)
+    optimizer.step()
+    assert not torch.equal(table.rows, rows)
     assert not table.prompts().requires_grad
     assert torch.equal(table.prompts(), before)
+    assert set(table.state_dict()) == {"rows"}
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(scene_batch: PairBatch) -> None:

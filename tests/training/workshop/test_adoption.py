@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from gateway.embedded import load_engines
 from gateway.pipeline import Pipeline
@@ -19,6 +20,7 @@ from training import calibration, recipes
 from training.data.sample import sample_pair
 from training.prompt_table import kept_space, kept_table, table_of
 from training.recipes import Recipe
+from training.run import saves
 from training.run.loop import WEIGHTS_FILE
 from training.run.saves import write_weights
 from training.stages.vision import REFINER
@@ -180,6 +182,47 @@ def test_a_checkpoint_may_answer_in_both_orders_with_the_same_weights(
     # Parts of two checkpoints that differ in this do not fit.
     with pytest.raises(CheckpointError, match=r"gives fused_map as .*2, 32, 8, 8.* but mask_decoder"):
         Pipeline(vision, reasoner, load_engines(paper_tiny)[2])
+
+
+@pytest.mark.parametrize("written", range(5))
+def test_an_adoption_cut_off_leaves_no_stage_without_its_table(
+    paper_tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Its files are the table, and the weights of reasoner, vision, SAM and CLIP."""
+    recipe = recipes.paper_tiny()
+    left = [written]
+
+    def full(*given: Any) -> None:
+        if not left[0]:
+            raise OSError("the disk is full")
+        left[0] -= 1
+        save_file(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saves, "save_file", full)
+        with pytest.raises(OSError, match="the disk is full"):
+            adopt(paper_tiny, tmp_path, recipe)
+    workshop = Workshop(recipe, tmp_path, say=lambda line: None)
+    if written < 3:
+        with pytest.raises(NotFoundError, match="run sam"):
+            workshop.vision()
+        return
+    workshop.vision()
+    assert torch.equal(kept_table(tmp_path), table_of(Checkpoint.open(paper_tiny)))
+    with pytest.raises(NotFoundError, match="run clip"):
+        workshop.reasoner()
+
+
+@pytest.mark.parametrize("adopted_in_both", [False, True])
+def test_thresholds_hang_on_the_recipe_of_the_export_alone(
+    paper_tiny: Path, tmp_path: Path, adopted_in_both: bool
+) -> None:
+    one, both = recipes.paper_tiny(), _in_both_orders()
+    adopt(paper_tiny, tmp_path / "folder", both if adopted_in_both else one)
+    for recipe, kept in ((one, True), (both, False)):
+        workshop = Workshop(recipe, tmp_path / "folder", say=lambda line: None)
+        exported = workshop.export(tmp_path / str(kept), "# tiny\n")
+        assert (exported.calibration is None) == kept
 
 
 def test_only_what_was_trained_can_stay(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_a_strange_label_is_named_with_its_place(tmp_path: Path, save: Save) -> 
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
+        ("labels: {2001-99-99: x}", CorruptDataError, r"ontology.yaml is no YAML at line 1; mend it there"),
         ("labels: [", CorruptDataError, r"ontology.yaml is no YAML at line \d; mend it there"),
         ("tree", InvalidInputError, "has no `labels`; list there"),
         ("labels: {}", InvalidInputError, "has no `labels`"),
