@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks.measuring.measures import overlap
 from benchmarks.measuring.outcomes import Failure, ask, stacked
-from benchmarks.queries.held_out import HeldOutQuery
 from benchmarks.queries.questions import canonical_query
 from gateway.pipeline import Pipeline
 from reasoncd.ontology import Target
 from training.data.labels import LabelledPair, target_mask
 from training.metrics import Confusion
 from training.queries import PhraseBank
+from training.queries.asked import AskedQuery
 
 PHRASES = 4
 """Implicit phrases of a kind beside the plain wording."""
@@ -56,7 +56,7 @@ def paraphrase_test(
     number: int,
     target: Target,
     phrases: PhraseBank,
-    held_out: Sequence[HeldOutQuery],
+    held_out: Sequence[AskedQuery],
     rng: np.random.Generator,
 ) -> tuple[list[Paraphrase], list[Failure]]:
     """Ask for one change in many words; a phrase that fails counts as an empty map.

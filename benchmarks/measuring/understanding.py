@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.measuring.outcomes import Guess, stacked
 from benchmarks.progress import Progress
-from benchmarks.queries.held_out import HeldOutQuery
 from benchmarks.queries.questions import DIRECTED
 from gateway.wording import split_answer
 from reasoncd.errors import InvalidInputError, ReasonCDError
@@ -20,6 +19,7 @@ from reasoncd.ontology import Target
 from reasoncd.ports import Mode, ReasonDone, Reasoner, VisionEncoder
 from training.data.fixed_pairs import validation_pairs
 from training.queries import PhraseBank, explicit_queries
+from training.queries.asked import AskedQuery
 
 PAIRS = 2
 
@@ -28,7 +28,7 @@ PAIRS = 2
 class Understood:
     """One query and what was made of it."""
 
-    query: HeldOutQuery
+    query: AskedQuery
     named: Target | None
     """The target that the answer names; None for a refusal."""
     seg_emitted: bool
@@ -74,7 +74,7 @@ class Understood:
 def ask_words(
     vision: VisionEncoder,
     reasoner: Reasoner,
-    queries: Sequence[HeldOutQuery],
+    queries: Sequence[AskedQuery],
     *,
     guesses: Mapping[str, Guess] | None = None,
     seed: int = 0,
@@ -111,7 +111,7 @@ def ask_words(
     return found
 
 
-def bank_queries(phrases: PhraseBank, *, per_target: int, seed: int = 0) -> list[HeldOutQuery]:
+def bank_queries(phrases: PhraseBank, *, per_target: int, seed: int = 0) -> list[AskedQuery]:
     """What training has seen, as levels E0, E1, I1 and N3: is it learnt at all?
 
     Args:
@@ -137,12 +137,12 @@ def bank_queries(phrases: PhraseBank, *, per_target: int, seed: int = 0) -> list
             "I1": [p.query for p in phrases.implicit.get(target.key, ())],
         }
         found += [
-            HeldOutQuery(level=level, query=query, accept=(target,))
+            AskedQuery(level=level, query=query, accept=(target,))
             for level, lines in levels.items()
             for query in some(lines, per_target)
         ]
     off_topic = some([p.query for p in phrases.off_topic], 10 * per_target)
-    return found + [HeldOutQuery(level="N3", query=query, accept=()) for query in off_topic]
+    return found + [AskedQuery(level="N3", query=query, accept=()) for query in off_topic]
 
 
 def _last(events: Any) -> ReasonDone:

@@ -7,7 +7,7 @@ as they like: runs on them are not counted, and their figures prove nothing.
 import hashlib
 from pathlib import Path
 
-from benchmarks.queries.held_out import HeldOutQuery, HeldOutSet
+from benchmarks.queries.held_out import HeldOutSet
 from reasoncd.errors import NotFoundError
 from training.queries.asked import parse_queries
 
@@ -25,8 +25,5 @@ def load_development(path: Path = DEVELOPMENT_FILE) -> HeldOutSet:
         data = path.read_bytes()
     except OSError as error:
         raise NotFoundError(f"{path} cannot be read; name a YAML file of queries") from error
-    queries = tuple(
-        HeldOutQuery(level=asked.level, query=asked.query, accept=asked.accept)
-        for asked in parse_queries(data, where=str(path))
-    )
+    queries = parse_queries(data, where=str(path))
     return HeldOutSet(queries=queries, sha256=hashlib.sha256(data).hexdigest())

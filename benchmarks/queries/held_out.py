@@ -15,23 +15,14 @@ from typing import Any
 
 from reasoncd.errors import CorruptDataError, NotFoundError, OutputError
 from reasoncd.ontology import CLASSES, TARGET_BY_KEY, Target
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldOutQuery:
-    """One query that training has never seen."""
-
-    level: str
-    query: str
-    accept: tuple[Target, ...]
-    """The target first, then what counts as right too; empty for an off-topic query."""
+from training.queries.asked import AskedQuery
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutSet:
-    """The queries of one file."""
+    """The queries of one file, which training has never seen."""
 
-    queries: tuple[HeldOutQuery, ...]
+    queries: tuple[AskedQuery, ...]
     sha256: str
     """Of the file."""
 
@@ -103,7 +94,7 @@ def _logged(line: str, where: str) -> str:
     return str(entry["queries_sha256"])
 
 
-def _parsed(line: Any, where: str) -> HeldOutQuery:
+def _parsed(line: Any, where: str) -> AskedQuery:
     if not isinstance(line, dict) or not {"level", "query"} <= line.keys():
         raise CorruptDataError(f"{where} needs level, cls, direction and query")
     if not all(isinstance(line[name], str) and line[name].strip() for name in ("level", "query")):
@@ -117,7 +108,7 @@ def _parsed(line: Any, where: str) -> HeldOutQuery:
         is_one = isinstance(others, str | dict) or (len(others) == 2 and others[0] in CLASSES)
         accept += [_target(other, where) for other in ([others] if is_one else others)]
     # The same target named twice counts once.
-    return HeldOutQuery(level=line["level"], query=line["query"], accept=tuple(dict.fromkeys(accept)))
+    return AskedQuery(level=line["level"], query=line["query"], accept=tuple(dict.fromkeys(accept)))
 
 
 def _target(named: Any, where: str) -> Target:

@@ -14,11 +14,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.queries.held_out import HeldOutQuery
 from reasoncd.ontology import MAIN_CLASSES, MAIN_TARGETS, TARGETS, ClassName, Target
 from training.data.batches import SMALLEST_CHANGE, presence_of_targets
 from training.data.labels import MEMBERSHIP, NO, YES, LabelledPair
 from training.queries import PhraseBank, explicit_queries
+from training.queries.asked import AskedQuery
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def plan(
     *,
     per_level: int,
     seed: int,
-    held_out: Sequence[HeldOutQuery] = (),
+    held_out: Sequence[AskedQuery] = (),
     lines_from: int = 0,
 ) -> list[list[Question]]:
     """Choose the questions of every pair.
@@ -115,7 +115,7 @@ class _Chooser:
         phrases: PhraseBank,
         per_level: int,
         rng: np.random.Generator,
-        held_out: Sequence[HeldOutQuery],
+        held_out: Sequence[AskedQuery],
         first_line: int = 0,
     ) -> None:
         presence = presence_of_targets(pair)
@@ -208,17 +208,17 @@ class _Chooser:
             found += [self._question(level, level, q.query, (), False) for q in self._in_turn(off)]
         return found
 
-    def _picked_for(self, targets: Sequence[Target], due: Sequence[HeldOutQuery]) -> list[HeldOutQuery]:
+    def _picked_for(self, targets: Sequence[Target], due: Sequence[AskedQuery]) -> list[AskedQuery]:
         """One line for each target as far as there are lines for it, then any others."""
         lines = [due[int(i)] for i in self._rng.permutation(len(due))]
-        first: dict[Target, HeldOutQuery] = {}
+        first: dict[Target, AskedQuery] = {}
         for line in lines:
             if line.accept[0] in targets:
                 first.setdefault(line.accept[0], line)
         chosen = list(first.values())
         return [*chosen, *(line for line in lines if line not in chosen)][: self._count]
 
-    def _in_turn(self, lines: Sequence[HeldOutQuery]) -> list[HeldOutQuery]:
+    def _in_turn(self, lines: Sequence[AskedQuery]) -> list[AskedQuery]:
         places = range(self._first_line, self._first_line + min(self._count, len(lines)))
         return [lines[place % len(lines)] for place in places]
 

@@ -63,8 +63,8 @@ def target_table(outcomes: Sequence[Outcome]) -> str:
         counts, keys = measures.pixel_counts(_rows(of_level(outcomes, level), MODEL))
         asked = [o.question.accept[0].key for o in of_level(outcomes, level)]
         for key, (tp, fp, fn) in zip(keys, counts.sum(axis=0), strict=True):
-            f1 = 2 * tp / (2 * tp + fp + fn) if tp + fn else None
-            iou = tp / (tp + fp + fn) if tp + fn else None
+            pixels = Confusion(tp=tp, fp=fp, fn=fn)
+            f1, iou = (pixels.f1, pixels.iou) if tp + fn else (None, None)
             cells.setdefault(key, {})[level] = f"{figure(f1)} / {figure(iou)} (n={asked.count(key)})"
     ordered = sorted(cells, key=list(TARGET_BY_KEY).index)
     rows = [

@@ -12,7 +12,6 @@ from benchmarks.measuring.correcting import ROUNDS, Engines, correction_test
 from benchmarks.measuring.explanations import ReasonKind, explanation_test, reason_kind
 from benchmarks.measuring.outcomes import Failure
 from benchmarks.measuring.paraphrases import PHRASES, SEEN, UNSEEN, paraphrase_test
-from benchmarks.queries.held_out import HeldOutQuery
 from benchmarks.queries.questions import Question, canonical_query, opposite
 from benchmarks.reporting.behaviour_tables import (
     correction_table,
@@ -28,6 +27,7 @@ from tests.benchmarks.conftest import SIDE, RuleDecoder
 from training.data.fixed_pairs import FixedPairs
 from training.data.labels import LabelledPair
 from training.queries import PhraseBank
+from training.queries.asked import AskedQuery
 
 pytestmark = pytest.mark.unit
 
@@ -42,7 +42,7 @@ def _asked(query: str, *accept: Target) -> Question:
 
 
 def _many(
-    pipeline: Pipeline, pair: LabelledPair, phrases: PhraseBank, held_out: tuple[HeldOutQuery, ...] = ()
+    pipeline: Pipeline, pair: LabelledPair, phrases: PhraseBank, held_out: tuple[AskedQuery, ...] = ()
 ) -> tuple[list[Any], list[Failure]]:
     return paraphrase_test(pipeline, pair, 0, BUILT, phrases, held_out, np.random.default_rng(0))
 
@@ -60,9 +60,9 @@ def test_the_worst_phrase_and_the_maps_that_differ_show(
 ) -> None:
     known = phrases.implicit["building.gain"][0].query
     lines = [("more beds", (BUILT,)), (known, (BUILT,)), ("either", (BUILT, TARGET_BY_KEY["road.gain"]))]
-    held_out = tuple(HeldOutQuery(level="I2", query=query, accept=accept) for query, accept in lines)
+    held_out = tuple(AskedQuery(level="I2", query=query, accept=accept) for query, accept in lines)
     # A synonym is no implicit phrase.
-    held_out = (*held_out, HeldOutQuery(level="E1", query="new dwellings", accept=(BUILT,)))
+    held_out = (*held_out, AskedQuery(level="E1", query="new dwellings", accept=(BUILT,)))
     found, _ = _many(make_pipeline(), new_house, phrases, held_out)
     unseen = next(p for p in found if p.kind == UNSEEN)
     # The plain words, a phrase that the reasoner knows and one that it refuses; not what accepts more.

@@ -50,7 +50,7 @@ def parse_queries(data: bytes, *, where: str) -> tuple[AskedQuery, ...]:
 
 
 def _parsed(entry: Any, where: str) -> AskedQuery:
-    if not isinstance(entry, dict) or not {*_TEXTS} <= entry.keys() <= _FIELDS:
+    if not isinstance(entry, dict) or not set(_TEXTS) <= entry.keys() <= _FIELDS:
         raise CorruptDataError(f"{where} needs level, target and q, perhaps accept, and nothing else")
     for name in _TEXTS:
         if not isinstance(entry[name], str) or not entry[name].strip():

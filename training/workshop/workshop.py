@@ -155,7 +155,7 @@ class Workshop:
         adopted = self._begin(stage, "vision")
         if adopted:
             stage.table.settle(kept_table(self.folder))
-            # Not even weight decay may move what reasoners were trained to hit.
+            # Without a say they would still decay, and an export would see weights that moved.
             stage.table.rows.requires_grad_(False)
         if not adopted:
             if plan.learns != "all":

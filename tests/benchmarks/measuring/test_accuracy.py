@@ -24,7 +24,7 @@ from benchmarks.measuring.outcomes import (
     Swap,
     swap_test,
 )
-from benchmarks.queries.held_out import HeldOutQuery, HeldOutSet
+from benchmarks.queries.held_out import HeldOutSet
 from benchmarks.queries.lexicon import lexicon_target
 from benchmarks.queries.questions import opposite
 from benchmarks.reporting.accuracy import accuracy_report, summary, verdicts_as_json
@@ -35,6 +35,7 @@ from reasoncd.ontology import TARGET_BY_KEY, Target
 from training.data.fixed_pairs import FixedPairs, PairKind, pairs_sha256
 from training.data.labels import LabelledPair, LandCover
 from training.queries import PhraseBank
+from training.queries.asked import AskedQuery
 
 pytestmark = pytest.mark.unit
 
@@ -150,7 +151,7 @@ def test_the_best_of_the_accepted_targets_counts(
 ) -> None:
     gain, loss = TARGET_BY_KEY["vegetation.loss"], TARGET_BY_KEY["building.gain"]
     query = phrases.implicit["building.gain"][0].query
-    line = HeldOutQuery(level="I2", query=query, accept=(gain, loss))
+    line = AskedQuery(level="I2", query=query, accept=(gain, loss))
     held_out = HeldOutSet(queries=(line,), sha256="00")
     one = _measured(make_pipeline(), phrases, new_house, held_out=held_out)
     (outcome,) = of_level(one.outcomes, "I2")

@@ -13,21 +13,21 @@ from benchmarks.jobs import Reserved
 from benchmarks.measuring.correcting import Engines
 from benchmarks.measuring.understanding import ask_words, bank_queries
 from benchmarks.queries.development import DEVELOPMENT_FILE, load_development
-from benchmarks.queries.held_out import HeldOutQuery
 from benchmarks.queries.lexicon import lexicon_target
 from benchmarks.queries.questions import DIRECTED, opposite
 from benchmarks.reporting.understanding import understanding_report
 from reasoncd.errors import CorruptDataError, InvalidInputError, NotFoundError
 from reasoncd.ontology import TARGET_BY_KEY, Target
 from training.queries import PhraseBank
+from training.queries.asked import AskedQuery
 
 pytestmark = pytest.mark.unit
 
 MakeEngines = Callable[..., Engines]
 
 
-def _query(query: str, *keys: str, level: str = "D2") -> HeldOutQuery:
-    return HeldOutQuery(level=level, query=query, accept=tuple(TARGET_BY_KEY[key] for key in keys))
+def _query(query: str, *keys: str, level: str = "D2") -> AskedQuery:
+    return AskedQuery(level=level, query=query, accept=tuple(TARGET_BY_KEY[key] for key in keys))
 
 
 def test_a_reasoner_that_knows_the_bank_is_right_on_it(

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from benchmarks.queries.held_out import HeldOutQuery
 from benchmarks.queries.questions import DIRECTED, Question, opposite, plan, plan_plain
 from reasoncd.ontology import TARGET_BY_KEY
 from tests.benchmarks.conftest import pair_of
 from training.data.batches import presence_of_targets
 from training.data.labels import LabelledPair, LandCover
 from training.queries import PhraseBank, explicit_queries
+from training.queries.asked import AskedQuery
 
 pytestmark = pytest.mark.unit
 
@@ -74,10 +74,10 @@ def test_held_out_queries_get_levels_of_their_own(new_house: LabelledPair, phras
     gain, loss = TARGET_BY_KEY["building.gain"], TARGET_BY_KEY["building.loss"]
     road = TARGET_BY_KEY["road.gain"]
     lines = (
-        HeldOutQuery(level="I2", query="more beds", accept=(gain, road)),
-        HeldOutQuery(level="I2", query="fewer beds", accept=(loss,)),
-        HeldOutQuery(level="I2", query="fewer beds, or more", accept=(loss, gain)),
-        HeldOutQuery(level="N3", query="a joke, please", accept=()),
+        AskedQuery(level="I2", query="more beds", accept=(gain, road)),
+        AskedQuery(level="I2", query="fewer beds", accept=(loss,)),
+        AskedQuery(level="I2", query="fewer beds, or more", accept=(loss, gain)),
+        AskedQuery(level="N3", query="a joke, please", accept=()),
     )
     asked = _asked(new_house, phrases, held_out=lines)
     assert [(q.query, q.accept) for q in asked["I2"]] == [("more beds", (gain, road))]
@@ -86,7 +86,7 @@ def test_held_out_queries_get_levels_of_their_own(new_house: LabelledPair, phras
 
 
 def test_off_topic_lines_are_asked_in_turn(new_house: LabelledPair, phrases: PhraseBank) -> None:
-    lines = tuple(HeldOutQuery(level="DN3", query=f"line {number}", accept=()) for number in range(7))
+    lines = tuple(AskedQuery(level="DN3", query=f"line {number}", accept=()) for number in range(7))
     planned = plan([new_house] * 3, phrases, per_level=2, seed=0, held_out=lines)
     asked = [[q.query for q in questions if q.level == "DN3"] for questions in planned]
     assert asked == [["line 0", "line 1"], ["line 2", "line 3"], ["line 4", "line 5"]]
@@ -103,7 +103,7 @@ def test_levels_differ_by_their_words_and_not_by_their_targets(phrases: PhraseBa
     lands = [np.kron(rng.choice(codes, (4, 4)), np.ones((8, 8), np.uint8)) for _ in range(2)]
     pair = pair_of(*lands)
     held_out = tuple(
-        HeldOutQuery(level="I2", query=f"{t.key} {number}", accept=(t,))
+        AskedQuery(level="I2", query=f"{t.key} {number}", accept=(t,))
         for t in DIRECTED
         for number in range(3)
         if t.cls != "water"
